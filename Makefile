@@ -1,0 +1,27 @@
+# The two commands of a newcomer are `make demo` and `make test`; each does all the set-up it needs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+IN_ENV := source env.sh &&
+
+.PHONY: help setup build demo test lint format clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup build:  ## install what is missing and build the workspace (source env.sh afterwards)
+	@scripts/setup.sh
+
+demo: setup  ## dock the simulated robot with the shipped policy; results in out/demo
+	@$(IN_ENV) vla demo
+
+test: setup  ## build, run every test through colcon, print the results
+	@scripts/test.sh
+
+lint: setup  ## ruff, mypy
+	@$(IN_ENV) ruff check . && ruff format --check . && scripts/mypy.sh
+
+format: setup  ## rewrite the sources in the project's format
+	@$(IN_ENV) ruff check --fix . ; ruff format .
+
+clean:  ## remove what was built and installed in this tree
+	rm -rf build install log out .venv .setup.log .setup.lock

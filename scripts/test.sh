@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Runs `colcon test` over the workspace and prints what it found. Exit status: non-zero on any failure,
+# on any error, and where a package ran no test at all (which colcon itself counts as success).
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=/dev/null
+. ./env.sh
+
+rm -rf build/*/pytest.xml
+# One package at a time: the end-to-end tests hold a 20 Hz loop and want the cores to themselves.
+python -m colcon --log-base log test --merge-install --executor sequential --metas colcon.meta \
+  --event-handlers console_direct+ desktop_notification- --pytest-args --color=no "$@"
+colcon_status=$?
+
+python scripts/summarize_tests.py build src
+summary_status=$?
+[ "$colcon_status" -eq 0 ] && [ "$summary_status" -eq 0 ]

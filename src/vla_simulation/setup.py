@@ -1,0 +1,26 @@
+from setuptools import find_packages, setup
+
+PACKAGE = "vla_simulation"
+
+setup(
+    name=PACKAGE,
+    version="0.1.0",
+    packages=find_packages(exclude=["test"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+    ],
+    python_requires=">=3.10",
+    zip_safe=True,
+    maintainer="VLA docking maintainers",
+    maintainer_email="maintainers@vla-docking.example",
+    description="MuJoCo docking environment, scripted expert, domain randomisation, and the ROS nodes around them.",
+    license="Apache-2.0",
+    extras_require={"test": ["pytest"]},
+    entry_points={
+        "console_scripts": [
+            "simulator_node = vla_simulation.simulator_node:main",
+            "expert_node = vla_simulation.expert_node:main",
+        ],
+    },
+)
