@@ -15,7 +15,8 @@ setup(
     zip_safe=True,
     maintainer="VLA docking maintainers",
     maintainer_email="maintainers@vla-docking.example",
-    description="What recording, training and serving must agree on: contract, decoding, frames, action chunks, safety envelope, policy bundle.",
+    description="What recording, training and serving must agree on: contract, decoding, frames, "
+    "action chunks, safety envelope, policy bundle.",
     license="Apache-2.0",
     extras_require={"test": ["pytest"]},
 )

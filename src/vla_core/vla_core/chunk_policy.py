@@ -1,0 +1,108 @@
+"""A policy as a function from a frame and a sentence to a chunk of actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vla_core import keys
+from vla_core.errors import PolicyError
+from vla_core.frames import Frame
+
+if TYPE_CHECKING:
+    from vla_core.bundle import PolicyBundle
+
+Feeds = dict[str, np.ndarray]
+
+
+class ChunkPolicy:
+    """Feeds a runtime with frames and checks what comes back.
+
+    Attributes:
+        bundle: the policy.
+    """
+
+    def __init__(self, bundle: PolicyBundle, run: Callable[[Feeds], np.ndarray]) -> None:
+        """Join a bundle and a runtime.
+
+        Args:
+            bundle: says what goes in and what has to come out.
+            run: the graph: feeds by input name to actions (1, H, A) [m/s, rad/s]. See `feeds`.
+        """
+        self.bundle = bundle
+        self._run = run
+        self._sentence: str | None = None
+        self._numbers = bundle.vocabulary.encode("")
+
+    def feeds(self, frame: Frame, instruction: str) -> Feeds:
+        """The graph's inputs, a batch of one.
+
+        Args:
+            frame: of the bundle's contract.
+            instruction: the sentence.
+
+        Returns:
+            One array per stream, such as image (1, H, W, 3) uint8, scan (1, beams) float32 [m] and
+            odometry (1, 2) float32 [m/s, rad/s]; valid (1, S) float32, 0 or 1; and instruction
+            (1, 16) int64.
+
+        Raises:
+            PolicyError: if the frame belongs to another contract.
+        """
+        if instruction != self._sentence:
+            self._numbers = self.bundle.vocabulary.encode(instruction)
+            self._sentence = instruction
+        feeds: Feeds = {}
+        for stream in self.bundle.contract.streams:
+            array = frame.arrays.get(stream.key)
+            if array is None or array.shape != stream.shape or array.dtype != stream.dtype:
+                got = "nothing" if array is None else f"{array.shape} {array.dtype}"
+                raise PolicyError(
+                    f"policy input {stream.key!r}: got {got}, "
+                    f"expected {stream.shape} {stream.dtype}"
+                )
+            feeds[stream.key] = array[None]
+        feeds[keys.VALID] = frame.valid.astype(np.float32)[None]
+        feeds[keys.INSTRUCTION] = self._numbers[None]
+        return feeds
+
+    def check(self, output: np.ndarray) -> np.ndarray:
+        """Turn the graph's output into a chunk.
+
+        Args:
+            output: (1, H, A).
+
+        Returns:
+            (H, A) float32 [m/s, rad/s].
+
+        Raises:
+            PolicyError: if it has another shape or holds NaN or infinity.
+        """
+        action = self.bundle.contract.action
+        expected = (1, action.chunk_length, action.size)
+        chunk = np.asarray(output, np.float32)
+        if chunk.shape != expected:
+            raise PolicyError(
+                f"policy output: got shape {chunk.shape}, expected {expected} "
+                "(batch, chunk length, action)"
+            )
+        if not np.isfinite(chunk).all():
+            raise PolicyError("policy output: holds NaN or infinity, expected finite velocities")
+        return chunk[0]
+
+    def __call__(self, frame: Frame, instruction: str) -> np.ndarray:
+        """The chunk for a frame.
+
+        Args:
+            frame: what the robot sees.
+            instruction: what it is told.
+
+        Returns:
+            (H, A) float32 [m/s, rad/s]; row i is for `frame.tick_ns + i * period`.
+
+        Raises:
+            PolicyError: if the frame or the output does not fit the bundle's contract.
+        """
+        return self.check(self._run(self.feeds(frame, instruction)))

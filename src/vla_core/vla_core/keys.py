@@ -1,0 +1,21 @@
+"""Names of the streams, wherever they are used: contract, frames, HDF5 files and ONNX graphs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+IMAGE: Final = "image"
+SCAN: Final = "scan"
+ODOMETRY: Final = "odometry"
+
+INSTRUCTION: Final = "instruction"
+VALID: Final = "valid"
+ACTION: Final = "action"
+ACTION_PAD: Final = "action_is_pad"
+DOCK_POSE: Final = "dock_pose"
+
+MODEL_OUTPUT: Final = "actions"
+"""Name of the one output of a policy's ONNX graph: (B, H, A) float32, [m/s, rad/s]."""
+
+RESERVED: Final = frozenset({INSTRUCTION, VALID, ACTION, ACTION_PAD, DOCK_POSE, MODEL_OUTPUT})
+"""Keys with a fixed meaning, which no stream of a contract may take."""
