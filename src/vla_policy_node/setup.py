@@ -14,12 +14,12 @@ setup(
     zip_safe=True,
     maintainer="VLA docking maintainers",
     maintainer_email="maintainers@vla-docking.example",
-    description="Lifecycle node that serves a policy bundle: docking action, chunked inference, cmd_vel at 20 Hz.",
+    description="Lifecycle node that serves a policy bundle: docking action, cmd_vel at 20 Hz.",
     license="Apache-2.0",
     extras_require={"test": ["pytest"]},
     entry_points={
         "console_scripts": [
-            "policy_node = vla_policy_node.policy_node:main",
+            "policy_node = vla_policy_node.main:main",
         ],
     },
 )

@@ -14,7 +14,7 @@ setup(
     zip_safe=True,
     maintainer="VLA docking maintainers",
     maintainer_email="maintainers@vla-docking.example",
-    description="Lifecycle recorder: one rosbag2 bag per docking episode, with its instruction, outcome and contract.",
+    description="Lifecycle recorder: one labelled rosbag2 bag for each docking episode.",
     license="Apache-2.0",
     extras_require={"test": ["pytest"]},
     entry_points={

@@ -6,6 +6,7 @@ setup(
     name=PACKAGE,
     version="0.1.0",
     packages=find_packages(exclude=["test"]),
+    package_data={PACKAGE: ["*.yaml", "py.typed"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
@@ -14,7 +15,7 @@ setup(
     zip_safe=True,
     maintainer="VLA docking maintainers",
     maintainer_email="maintainers@vla-docking.example",
-    description="MuJoCo docking environment, scripted expert, domain randomisation, and the ROS nodes around them.",
+    description="MuJoCo docking environment, scripted expert, and the ROS nodes around them.",
     license="Apache-2.0",
     extras_require={"test": ["pytest"]},
     entry_points={

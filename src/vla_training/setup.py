@@ -6,6 +6,7 @@ setup(
     name=PACKAGE,
     version="0.1.0",
     packages=find_packages(exclude=["test"]),
+    package_data={PACKAGE: ["presets/*.yaml", "py.typed"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
@@ -14,7 +15,8 @@ setup(
     zip_safe=True,
     maintainer="VLA docking maintainers",
     maintainer_email="maintainers@vla-docking.example",
-    description="From bags to a policy bundle: conversion to HDF5, data set, models, trainer, ONNX export, closed-loop evaluation.",
+    description="From bags to a policy bundle: conversion, data set, models, trainer, export, "
+    "closed-loop evaluation.",
     license="Apache-2.0",
     extras_require={"test": ["pytest"]},
 )

@@ -1,0 +1,11 @@
+"""The simulator alone.
+
+ros2 launch vla_bringup sim.launch.py --show-args
+"""
+
+from launch import LaunchDescription
+from vla_bringup.launch_description import launch_description
+
+
+def generate_launch_description() -> LaunchDescription:
+    return launch_description("sim")

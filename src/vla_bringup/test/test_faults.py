@@ -1,0 +1,147 @@
+"""What goes wrong costs one clear line and a non-zero exit code, and leaves nothing running."""
+
+import os
+import signal
+import socket
+
+import pytest
+
+from vla_bringup.resources import default_contract
+
+IDLE = ["up", "record", "sim:=none", "driver:=none"]  # the smallest graph: one node, its manager
+SIMULATED = ["up", "record"]
+ALL_ACTIVE = "all active"
+
+
+@pytest.fixture
+def record_to(tmp_path):
+    return f"record_directory:={tmp_path / 'bags'}"
+
+
+def assert_refused(program, *parts):
+    assert program.wait() == 1
+    assert len(program.error_lines) == 1, program.errors
+    assert program.errors.startswith("vla up: error: ")
+    for part in parts:
+        assert part in program.errors
+    assert program.orphans() == []
+
+
+def test_missing_bundle(vla, tmp_path):
+    assert_refused(
+        vla("up", "dock", f"policy:={tmp_path / 'nothing'}"), "nothing", "does not exist"
+    )
+
+
+def test_damaged_bundle(vla, bundle, tmp_path):
+    copy = tmp_path / "damaged"
+    copy.mkdir()
+    for file in bundle.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    with (copy / "policy.onnx").open("ab") as file:
+        file.write(b"x")
+    assert_refused(vla("up", "dock", f"policy:={copy}"), "policy.onnx")
+
+
+def test_wrong_contract_names_both_sides(vla, bundle, other_contract):
+    program = vla("up", "dock", f"policy:={bundle}", f"contract:={other_contract}")
+    assert_refused(program, "0.5", "1.5", "live")
+
+
+def test_missing_contract(vla, tmp_path):
+    assert_refused(vla("up", "sim", f"contract:={tmp_path / 'none.yaml'}"), "none.yaml")
+
+
+def test_broken_gl_library(vla, tmp_path):
+    """A library that cannot be loaded stands before the real one in the search path."""
+    for name in ("libEGL.so.1", "libEGL.so", "libGL.so.1"):
+        (tmp_path / name).write_text("not a library")
+    environment = {
+        "MUJOCO_GL": "egl",
+        "LD_LIBRARY_PATH": f"{tmp_path}:{os.environ.get('LD_LIBRARY_PATH', '')}",
+    }
+    program = vla("up", "sim", environment=environment)
+    assert_refused(program, "cannot be rendered", "apt-get install")
+
+
+@pytest.mark.parametrize("number", ["233", "-1", "first"])
+def test_domain_that_does_not_exist(vla, number):
+    program = vla("up", "sim", environment={"ROS_DOMAIN_ID": number})
+    assert_refused(program, f"ROS_DOMAIN_ID={number} is not a DDS domain", "0 to 232")
+
+
+def test_domain_in_use(vla, domain, record_to):
+    first = vla(*IDLE, record_to)
+    first.wait_for(ALL_ACTIVE)
+    assert_refused(
+        vla(*IDLE, record_to), f"ROS_DOMAIN_ID={domain} is in use", "/vla_recorder", "export"
+    )
+    assert first.process.poll() is None
+
+
+def test_ports_taken(vla, domain, record_to):
+    sockets = []
+    try:
+        for port in range(7400 + 250 * domain, 7400 + 250 * domain + 250):
+            taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            taken.bind(("0.0.0.0", port))
+            sockets.append(taken)
+        assert_refused(vla(*IDLE, record_to), "DDS discovery does not work", "UDP ports")
+    finally:
+        for taken in sockets:
+            taken.close()
+
+
+def test_killed_simulator(vla, record_to):
+    program = vla(*SIMULATED, record_to)
+    program.wait_for(ALL_ACTIVE)
+    program.node("simulator").kill()
+    assert_refused(program, "simulator was killed by SIGKILL")
+
+
+def test_node_that_refuses_to_be_configured(vla, tmp_path):
+    """Found only by the node itself; the line still names it and says why."""
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    program = vla(*IDLE, f"record_directory:={blocked}")
+    assert_refused(program, "node vla_recorder failed to configure", str(blocked))
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped(vla, record_to, signum, code):
+    program = vla(*SIMULATED, record_to)
+    program.wait_for(ALL_ACTIVE)
+    program.signal(signum)
+    assert program.wait(30) == code
+    assert program.errors == ""
+    assert program.orphans() == []
+
+
+def test_stopped_while_starting(vla, record_to):
+    program = vla(*SIMULATED, record_to)
+    program.wait_for("simulator started")
+    program.signal(signal.SIGINT)
+    assert program.wait(30) == 130
+    assert program.orphans() == []
+
+
+def test_killed(vla, record_to):
+    program = vla(*SIMULATED, record_to)
+    program.wait_for(ALL_ACTIVE)
+    assert len(program.descendants()) >= 4
+    program.process.kill()
+    assert program.wait() == -signal.SIGKILL
+    assert program.orphans(timeout_s=15.0) == []
+
+
+def test_policy_and_its_helpers_end_with_a_killed_policy_node(vla, bundle):
+    program = vla("up", "dock", f"policy:={bundle}")
+    program.wait_for(ALL_ACTIVE)
+    node = program.node("vla_policy")
+    assert node.children(), "the inference process"
+    node.kill()
+    assert_refused(program, "vla_policy was killed by SIGKILL")
+
+
+def test_shipped_contract_is_the_default():
+    assert default_contract().is_file()

@@ -1,0 +1,252 @@
+"""The one description of the node graphs.
+
+Launch files and ``vla up`` are two ways to start what this module describes, so a node, a
+parameter or an argument is added here and nowhere else. Nothing here imports ROS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from vla_bringup.graph_arguments import (
+    DOCK_ARGUMENTS,
+    RECORD_ARGUMENTS,
+    SIM_ARGUMENTS,
+    Argument,
+    GraphError,
+    GraphOptions,
+)
+
+ParameterValue = bool | int | float | str | list[str]
+
+LIFECYCLE_MANAGER: Final = "lifecycle_manager"
+SIMULATOR: Final = "simulator"
+POLICY: Final = "vla_policy"
+RECORDER: Final = "vla_recorder"
+EXPERT: Final = "docking_expert"
+DOCK_CLIENT: Final = "dock_client"
+
+# Recorded beside the contract's topics, where somebody publishes them.
+_SIMULATION_TOPICS: Final = ["ground_truth/state", "battery_state"]
+
+
+class OnExit(Enum):
+    """What the end of a process means for its graph."""
+
+    FAIL = "the process must outlive the graph: its end is a failure"
+    FINISH = "its end ends the graph, with its exit code"
+    IGNORE = "its end changes nothing"
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One process with one node.
+
+    Attributes:
+        package: ROS package of the executable.
+        executable: file in the package's ``lib`` folder.
+        name: node name.
+        namespace: ROS namespace, empty or starting with a slash.
+        parameters: parameter values by name.
+        remappings: pairs (from, to).
+        lifecycle: whether the lifecycle manager brings it up.
+        order: position in that order; smaller comes first.
+        on_exit: what its end means for the graph.
+        log_level: severity from which it logs.
+    """
+
+    package: str
+    executable: str
+    name: str
+    namespace: str = ""
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    remappings: tuple[tuple[str, str], ...] = ()
+    lifecycle: bool = False
+    order: int = 0
+    on_exit: OnExit = OnExit.FAIL
+    log_level: str = "info"
+
+    @property
+    def full_name(self) -> str:
+        """Name in the graph, with namespace."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes that are started together.
+
+    Attributes:
+        name: what the user calls it: dock, record or sim.
+        nodes: in the order in which they are started, the lifecycle manager after the nodes that
+            it manages.
+    """
+
+    name: str
+    nodes: tuple[NodeSpec, ...]
+
+    def node(self, name: str) -> NodeSpec:
+        """The node of this name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for spec in self.nodes:
+            if spec.name == name:
+                return spec
+        raise KeyError(name)
+
+    def has(self, name: str) -> bool:
+        """Whether a node of this name is part of the graph."""
+        return any(spec.name == name for spec in self.nodes)
+
+
+def dock_graph(options: GraphOptions) -> Graph:
+    """Simulator or robot, policy, and where asked for the recorder and a client that docks."""
+    nodes = _simulator(options)
+    nodes.append(
+        _node(
+            options,
+            "vla_policy_node",
+            "policy_node",
+            POLICY,
+            {"policy": str(options.policy), "contract": str(options.contract)},
+            order=30,
+        )
+    )
+    if options.record:
+        nodes.append(_recorder(options, [f"{POLICY}/status", *_SIMULATION_TOPICS]))
+    client = None
+    if options.instruction:
+        client = NodeSpec(
+            package="vla_bringup",
+            executable="dock_client",
+            name=DOCK_CLIENT,
+            namespace=options.namespace,
+            parameters={
+                "use_sim_time": options.use_sim_time,
+                "instruction": options.instruction,
+                "record": options.record,
+            },
+            on_exit=OnExit.FINISH if options.shutdown_when_done else OnExit.IGNORE,
+            log_level=options.log_level,
+        )
+    return _graph("dock", options, nodes, client)
+
+
+def record_graph(options: GraphOptions) -> Graph:
+    """Simulator or robot, recorder, and where asked for the expert that drives."""
+    if options.driver == "expert" and options.sim == "none":
+        raise GraphError(
+            "driver:=expert needs sim:=mujoco: the expert steers by the simulator's true pose; "
+            "use driver:=none where a person drives"
+        )
+    nodes = [*_simulator(options), _recorder(options, _SIMULATION_TOPICS)]
+    if options.driver == "expert":
+        nodes.append(
+            _node(
+                options,
+                "vla_simulation",
+                "expert_node",
+                EXPERT,
+                {},
+                order=30,
+            )
+        )
+    return _graph("record", options, nodes)
+
+
+def sim_graph(options: GraphOptions) -> Graph:
+    """The simulator alone."""
+    if options.sim == "none":
+        raise GraphError("sim:=none leaves the graph 'sim' empty; use sim:=mujoco")
+    return _graph("sim", options, _simulator(options))
+
+
+@dataclass(frozen=True)
+class GraphKind:
+    """A graph that can be asked for by name."""
+
+    name: str
+    summary: str
+    arguments: tuple[Argument, ...]
+    build: Callable[[GraphOptions], Graph]
+
+    def from_values(self, values: Mapping[str, str]) -> tuple[Graph, GraphOptions]:
+        """Build the graph from argument strings.
+
+        Raises:
+            GraphError: names every mistake at once.
+        """
+        options = GraphOptions.from_arguments(self.arguments, values)
+        return self.build(options), options
+
+
+GRAPHS: Final = {
+    kind.name: kind
+    for kind in (
+        GraphKind(
+            "dock", "simulator or robot, and the policy that docks it", DOCK_ARGUMENTS, dock_graph
+        ),
+        GraphKind("record", "simulator or robot, and the recorder", RECORD_ARGUMENTS, record_graph),
+        GraphKind("sim", "the simulator alone", SIM_ARGUMENTS, sim_graph),
+    )
+}
+
+
+def _simulator(options: GraphOptions) -> list[NodeSpec]:
+    if options.sim == "none":
+        return []
+    parameters: dict[str, ParameterValue] = {
+        "contract": str(options.contract),
+        "suite": options.suite,
+        "seed": options.seed,
+    }
+    return [_node(options, "vla_simulation", "simulator_node", SIMULATOR, parameters, order=10)]
+
+
+def _recorder(options: GraphOptions, extra_topics: Sequence[str]) -> NodeSpec:
+    parameters: dict[str, ParameterValue] = {
+        "contract": str(options.contract),
+        "output_directory": str(options.record_directory),
+        "extra_topics": list(extra_topics),
+    }
+    return _node(options, "vla_recorder", "recorder_node", RECORDER, parameters, order=20)
+
+
+def _node(
+    options: GraphOptions,
+    package: str,
+    executable: str,
+    name: str,
+    parameters: dict[str, ParameterValue],
+    order: int,
+) -> NodeSpec:
+    return NodeSpec(
+        package=package,
+        executable=executable,
+        name=name,
+        namespace=options.namespace,
+        parameters={"use_sim_time": options.use_sim_time, **parameters},
+        lifecycle=True,
+        order=order,
+        log_level=options.log_level,
+    )
+
+
+def _graph(
+    name: str, options: GraphOptions, nodes: list[NodeSpec], client: NodeSpec | None = None
+) -> Graph:
+    managed = tuple(sorted(nodes, key=lambda spec: spec.order))
+    manager = NodeSpec(
+        package="vla_bringup",
+        executable="lifecycle_manager",
+        name=LIFECYCLE_MANAGER,
+        namespace=options.namespace,
+        parameters={"node_names": [spec.name for spec in managed]},
+        log_level=options.log_level,
+    )
+    return Graph(name, (*managed, manager, *([client] if client else [])))

@@ -1,0 +1,156 @@
+"""Turns the graphs into launch descriptions; the launch files call nothing else.
+
+The only module that imports ``launch``, which is not installed on every route.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    OpaqueFunction,
+    RegisterEventHandler,
+    Shutdown,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events import matches_action
+from launch.events.process import ProcessExited, SignalProcess
+from launch.launch_context import LaunchContext
+from launch.launch_description import LaunchDescription
+from launch.launch_description_entity import LaunchDescriptionEntity
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from vla_bringup.graph import (
+    GRAPHS,
+    LIFECYCLE_MANAGER,
+    Graph,
+    GraphKind,
+    NodeSpec,
+    OnExit,
+)
+from vla_bringup.graph_arguments import Argument, GraphOptions
+from vla_bringup.graph_exit import GraphFailure, describe_exit
+from vla_bringup.preflight import check_graph
+
+
+def launch_description(
+    name: str, check: Callable[[Graph, GraphOptions], None] = check_graph
+) -> LaunchDescription:
+    """The launch description of a graph.
+
+    Args:
+        name: dock, record or sim.
+        check: run before anything is started; raises VlaError.
+    """
+    kind = GRAPHS[name]
+    return LaunchDescription(
+        [
+            *(_declare(argument) for argument in kind.arguments),
+            OpaqueFunction(function=partial(_start, kind, check)),
+        ]
+    )
+
+
+def node_action(spec: NodeSpec) -> Node:
+    """The launch_ros action that starts a node."""
+    return Node(
+        package=spec.package,
+        executable=spec.executable,
+        name=spec.name,
+        namespace=spec.namespace,
+        exec_name=spec.name,
+        parameters=[dict(spec.parameters)],
+        remappings=list(spec.remappings),
+        ros_arguments=["--log-level", spec.log_level],
+        output="screen",
+        additional_env={"PYTHONUNBUFFERED": "1"},
+        prefix=_orphan_guard(),
+    )
+
+
+def _declare(argument: Argument) -> DeclareLaunchArgument:
+    return DeclareLaunchArgument(
+        argument.name,
+        default_value=argument.default,
+        description=argument.description,
+        choices=argument.choices or None,
+    )
+
+
+def _orphan_guard() -> list[str | LaunchConfiguration]:
+    """Prefix that ends a node when ``ros2 launch`` is gone.
+
+    launch leaves its processes running when it gets SIGTERM or SIGKILL; setpriv (util-linux) has
+    the kernel pass that on.
+    """
+    setpriv = shutil.which("setpriv")
+    guard: list[str | LaunchConfiguration] = [f"{setpriv} --pdeathsig TERM -- "] if setpriv else []
+    return [*guard, LaunchConfiguration("launch-prefix", default="")]
+
+
+def _start(
+    kind: GraphKind, check: Callable[[Graph, GraphOptions], None], context: LaunchContext
+) -> list[LaunchDescriptionEntity]:
+    values = {
+        argument.name: context.launch_configurations[argument.name] for argument in kind.arguments
+    }
+    graph, options = kind.from_values(values)
+    check(graph, options)
+    actions = {spec.name: node_action(spec) for spec in graph.nodes}
+    ending = _Ending(actions[LIFECYCLE_MANAGER])
+    handlers = [
+        RegisterEventHandler(
+            OnProcessExit(target_action=actions[spec.name], on_exit=partial(ending.on_exit, spec))
+        )
+        for spec in graph.nodes
+        if spec.on_exit is not OnExit.IGNORE
+    ]
+    return [*handlers, *actions.values()]
+
+
+class _Ending:
+    """Ends a graph in order: the lifecycle manager takes the nodes down, then all else stops."""
+
+    def __init__(self, manager: Node) -> None:
+        self._manager = manager
+        self._failure: str | None = None
+        self._finished = False
+
+    def on_exit(
+        self, spec: NodeSpec, event: ProcessExited, context: LaunchContext
+    ) -> Sequence[LaunchDescriptionEntity] | None:
+        """Decide what the end of a process means.
+
+        Raises:
+            GraphFailure: it means that the launch has failed; launch prints it, shuts the rest
+                down and exits with code 1.
+        """
+        if context.is_shutdown:
+            return None
+        first = self._failure is None and not self._finished
+        if first:
+            if spec.on_exit is OnExit.FINISH and event.returncode == 0:
+                self._finished = True
+            elif spec.name == LIFECYCLE_MANAGER:
+                self._failure = "lifecycle_manager ended the graph; its error is above"
+            else:
+                self._failure = describe_exit(spec.name, event.returncode, "its error is above")
+        if spec.name != LIFECYCLE_MANAGER:
+            if not first:
+                return None
+            return [
+                EmitEvent(
+                    event=SignalProcess(
+                        signal_number=signal.SIGINT, process_matcher=matches_action(self._manager)
+                    )
+                )
+            ]
+        if self._failure is not None:
+            raise GraphFailure(self._failure)
+        return [Shutdown(reason="the instruction is carried out")]

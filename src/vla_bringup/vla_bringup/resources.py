@@ -1,0 +1,42 @@
+"""Where the files that ship with the package are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+PACKAGE = "vla_bringup"
+
+
+def share_directory() -> Path:
+    """Folder that holds ``contracts``, ``policies`` and ``launch``.
+
+    Three homes, tried in this order: a colcon or ROS installation (found by its index), the
+    interpreter's prefix (``pip install``), the source tree.
+    """
+    try:
+        from ament_index_python.packages import (
+            PackageNotFoundError,
+            get_package_share_directory,
+        )
+    except ImportError:
+        pass  # a machine with pip alone has no ROS index
+    else:
+        try:
+            return Path(get_package_share_directory(PACKAGE))
+        except PackageNotFoundError:
+            pass
+    installed = Path(sys.prefix, "share", PACKAGE)
+    if installed.is_dir():
+        return installed
+    return Path(__file__).resolve().parents[1]
+
+
+def default_policy() -> Path:
+    """Directory of the shipped policy bundle."""
+    return share_directory() / "policies" / "docking"
+
+
+def default_contract() -> Path:
+    """Contract of the simulated robot, which the shipped bundle is made for."""
+    return share_directory() / "contracts" / "simulated_amr.yaml"

@@ -1,0 +1,1 @@
+"""The verbs of the ``vla`` command: each parses its arguments and delegates."""

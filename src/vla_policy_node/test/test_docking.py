@@ -1,0 +1,218 @@
+"""Goals of the `dock` action, served by the real node to a robot on DDS."""
+
+import itertools
+import time
+
+import pytest
+from action_msgs.msg import GoalStatus
+from lifecycle_msgs.msg import Transition
+from policy_rig import INSTRUCTION, NodeProcess, isnan, wait_until
+from vla_msgs.action import Dock
+
+ACCELERATION_MPS2 = 1.0
+ROUNDING = 1e-6
+
+
+@pytest.fixture(scope="module")
+def node(domain, files, client, tmp_path_factory):
+    """An active node for all tests of this module."""
+    log = tmp_path_factory.mktemp("docking") / "node.log"
+    node = NodeProcess(log, domain, contract=files["contract"], policy=files["approach"])
+    client.activate()
+    yield node
+    assert node.end() == 0
+    assert "Traceback" not in node.log
+
+
+@pytest.fixture(autouse=True)
+def _defaults(node, client):
+    assert node.pid
+    defaults = {"initial_perception_timeout_s": 5.0, "charge_timeout_s": 5.0, "max_retries": 0}
+    assert client.set(default_instruction="", **defaults) == []
+
+
+def driving(robot):
+    return any(command.v_mps > 0.1 for command in robot.commands)
+
+
+def assert_ramps_down_and_falls_silent(robot):
+    """The last commands go to zero step by step, stay there, and end."""
+    wait_until(lambda: time.monotonic() - robot.commands[-1].time_s > 0.4)
+    speeds = [command.v_mps for command in robot.commands]
+    assert speeds[-1] == 0.0
+    assert speeds[-5:] == [0.0] * 5, "zero is held for a while"
+    assert_acceleration_is_limited(robot.commands)
+
+
+def assert_acceleration_is_limited(commands):
+    for before, after in itertools.pairwise(commands):
+        elapsed_s = 1e-9 * (after.stamp_ns - before.stamp_ns)
+        assert elapsed_s > 0.0
+        assert abs(after.v_mps - before.v_mps) <= ACCELERATION_MPS2 * elapsed_s + ROUNDING
+
+
+def test_docks_and_is_verified(node, robot, client):
+    robot.reset(gap_m=0.8)
+    status, result = client.dock()
+    assert status == GoalStatus.STATUS_SUCCEEDED
+    assert result.success
+    assert result.error_code == Dock.Result.NONE
+    assert result.error_msg == ""
+    assert abs(result.longitudinal_error_m) < 0.02
+    assert result.lateral_error_m == 0.0
+    assert 0.0 < result.contact_speed_mps < 0.05
+    assert result.docking_time_s > 2.0
+    assert "docked: the battery charges" in result.termination_reason
+    assert_ramps_down_and_falls_silent(robot)
+
+    commands = robot.commands
+    assert max(command.v_mps for command in commands) == pytest.approx(0.3), "the chunk's speed"
+    assert {command.frame_id for command in commands} == {"base_link"}
+    duration_s = commands[-1].time_s - commands[0].time_s
+    # A busy machine delays ticks and skips some, but never makes more of them.
+    assert 0.5 * 20.0 < (len(commands) - 1) / duration_s < 1.05 * 20.0
+
+    times = [time_s for time_s, _ in client.feedback]
+    assert len(times) / (times[-1] - times[0]) > 5.0
+    last = client.feedback[-1][1]
+    assert [stream.key for stream in last.streams] == ["image", "scan", "odometry"]
+    assert all(stream.valid for stream in last.streams)
+    assert 0.0 < last.inference_latency_s < 1.0
+    assert last.distance_m < 0.02
+    states = {feedback.state for _, feedback in client.feedback}
+    assert Dock.Feedback.CONTROLLING in states
+
+    moving = [message for message in robot.statuses if len(message.command)]
+    assert moving[0].instruction == INSTRUCTION
+    assert (moving[0].horizon, moving[0].action_size, len(moving[0].chunk)) == (10, 2, 20)
+    assert moving[0].chunk_stamp.sec > 0
+    assert any("acceleration" in message.interventions for message in moving)
+
+
+def test_without_a_pose_source_the_battery_and_the_odometry_decide(robot, client):
+    robot.reset(gap_m=0.2)
+    robot.silent = {"dock_pose"}
+    time.sleep(0.6)  # the last pose has to age first
+    status, result = client.dock()
+    assert status == GoalStatus.STATUS_SUCCEEDED
+    assert isnan(result.longitudinal_error_m, result.lateral_error_m, result.yaw_error_rad)
+    assert "pose not measured" in result.termination_reason
+
+
+def test_a_dead_battery_state_is_no_dock(robot, client):
+    robot.reset(gap_m=0.1)
+    robot.charges = False
+    assert client.set(charge_timeout_s=0.5) == []
+    status, result = client.dock()
+    assert status == GoalStatus.STATUS_ABORTED
+    assert not result.success
+    assert result.error_code == Dock.Result.FAILED_TO_CHARGE
+    assert "does not charge" in result.error_msg
+    assert isnan(result.contact_speed_mps)
+    states = [feedback.state for _, feedback in client.feedback]
+    assert Dock.Feedback.WAIT_FOR_CHARGE in states
+
+
+def test_a_retry_backs_off_and_comes_in_again(robot, client):
+    robot.reset(gap_m=0.1)
+    robot.charges = False
+    assert client.set(charge_timeout_s=0.5, max_retries=1, retry_backoff_m=0.1) == []
+    status, result = client.dock()
+    assert status == GoalStatus.STATUS_ABORTED
+    assert result.error_code == Dock.Result.FAILED_TO_CHARGE
+    assert result.num_retries == 1
+    speeds = [command.v_mps for command in robot.commands]
+    assert min(speeds) == pytest.approx(-0.1)
+    assert any(speed > 0.05 for speed in speeds[speeds.index(min(speeds)) :])
+
+
+def test_cancel_ramps_down_and_one_goal_at_a_time(robot, client):
+    handle = client.send()
+    wait_until(lambda: driving(robot))
+    assert not client.send().accepted, "one goal at a time"
+    cancel = handle.cancel_goal_async()
+    status, result = client.result(handle)
+    assert len(cancel.result().goals_canceling) == 1
+    assert status == GoalStatus.STATUS_CANCELED
+    assert not result.success
+    assert result.error_code == Dock.Result.NONE
+    assert "canceled" in result.termination_reason
+    assert_ramps_down_and_falls_silent(robot)
+
+
+def test_timeout_of_the_goal(robot, client):
+    status, result = client.dock(timeout_s=1.5)
+    assert status == GoalStatus.STATUS_ABORTED
+    assert result.error_code == Dock.Result.TIMEOUT
+    assert "not docked within 1.5 s" in result.error_msg
+    assert_ramps_down_and_falls_silent(robot)
+
+
+@pytest.mark.parametrize("silent", ["scan", "odometry"])
+def test_a_stream_that_dies_on_the_way_stops_the_robot_by_name(robot, client, silent):
+    robot.reset(gap_m=3.0)
+    handle = client.send()
+    wait_until(lambda: driving(robot))
+    robot.silent = {silent}
+    status, result = client.result(handle)
+    assert status == GoalStatus.STATUS_ABORTED
+    assert result.error_code == Dock.Result.FAILED_TO_CONTROL
+    topic = {"scan": "scan", "odometry": "odom"}[silent]
+    assert f"{silent} ({topic}) is " in result.error_msg
+    assert any("stale" in message.interventions for message in robot.statuses)
+    assert_ramps_down_and_falls_silent(robot)
+
+
+def test_streams_that_are_missing_from_the_start_fail_without_a_command(robot, client):
+    robot.silent = {"image"}
+    time.sleep(1.1)  # the last image has to age first
+    assert client.set(initial_perception_timeout_s=0.5) == []
+    status, result = client.dock()
+    assert status == GoalStatus.STATUS_ABORTED
+    assert result.error_code == Dock.Result.FAILED_TO_DETECT_DOCK
+    assert "image (camera/image_raw) is " in result.error_msg
+    time.sleep(0.3)
+    assert robot.commands == []
+
+
+@pytest.mark.parametrize(
+    ("goal", "code", "text"),
+    [
+        ({"instruction": "  "}, Dock.Result.DOCK_NOT_VALID, "no instruction"),
+        ({"instruction": "make coffee"}, Dock.Result.DOCK_NOT_VALID, "knows no word"),
+        ({"instruction": "", "dock_id": "a7"}, Dock.Result.DOCK_NOT_IN_DB, "'a7' is unknown"),
+        ({"timeout_s": -1.0}, Dock.Result.DOCK_NOT_VALID, "timeout_s is -1.0"),
+        ({"timeout_s": float("nan")}, Dock.Result.DOCK_NOT_VALID, "timeout_s is nan"),
+    ],
+)
+def test_goals_that_cannot_be_served_say_why(robot, client, goal, code, text):
+    status, result = client.dock(**{"instruction": INSTRUCTION, **goal})
+    assert status == GoalStatus.STATUS_ABORTED
+    assert not result.success
+    assert result.error_code == code
+    assert text in result.error_msg
+    assert robot.commands == []
+
+
+def test_the_default_instruction_serves_a_goal_without_one(robot, client):
+    robot.reset(gap_m=0.1)
+    assert client.set(default_instruction=INSTRUCTION) == []
+    status, _ = client.dock("")
+    assert status == GoalStatus.STATUS_SUCCEEDED
+
+
+def test_deactivating_stops_at_once_and_aborts_the_goal(node, robot, client):
+    handle = client.send()
+    wait_until(lambda: driving(robot))
+    assert client.transition(Transition.TRANSITION_DEACTIVATE)
+    status, result = client.result(handle)
+    assert status == GoalStatus.STATUS_ABORTED
+    assert result.error_code == Dock.Result.UNKNOWN
+    assert "no longer active" in result.error_msg
+    count = len(robot.commands)
+    assert robot.commands[-1].v_mps == 0.0
+    assert robot.commands[-2].v_mps > 0.0, "one final zero"
+    time.sleep(0.3)
+    assert len(robot.commands) == count
+    assert node.lines("period error of")
+    assert client.transition(Transition.TRANSITION_ACTIVATE)

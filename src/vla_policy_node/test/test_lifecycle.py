@@ -1,0 +1,129 @@
+"""Transitions of the real node over DDS, and what it refuses to be configured with."""
+
+import signal
+import time
+
+import pytest
+from lifecycle_msgs.msg import State, Transition
+from policy_fixtures import approach_graph, bundle, contract
+from policy_rig import INSTRUCTION, wait_until
+
+SILENCE_S = 0.7
+
+
+def published(robot):
+    return len(robot.commands) + len(robot.statuses)
+
+
+def test_every_transition_and_silence_without_a_goal(start, robot, client):
+    node = start()
+    assert client.state() == State.PRIMARY_STATE_UNCONFIGURED
+    assert not client.transition(Transition.TRANSITION_ACTIVATE), "not possible from here"
+
+    for _ in range(2):
+        assert client.transition(Transition.TRANSITION_CONFIGURE)
+        assert client.state() == State.PRIMARY_STATE_INACTIVE
+        assert node.worker() is not None
+        assert not client.send(INSTRUCTION).accepted, "inactive: goals are rejected"
+        for _ in range(2):
+            assert client.transition(Transition.TRANSITION_ACTIVATE)
+            time.sleep(SILENCE_S)
+            assert client.transition(Transition.TRANSITION_DEACTIVATE)
+            assert client.state() == State.PRIMARY_STATE_INACTIVE
+        assert client.transition(Transition.TRANSITION_CLEANUP)
+        assert client.state() == State.PRIMARY_STATE_UNCONFIGURED
+        assert node.worker() is None
+    assert published(robot) == 0
+
+    assert client.transition(Transition.TRANSITION_CONFIGURE)
+    assert client.transition(Transition.TRANSITION_ACTIVATE)
+    assert client.transition(Transition.TRANSITION_ACTIVE_SHUTDOWN)
+    assert client.state() == State.PRIMARY_STATE_FINALIZED
+    assert node.worker() is None
+    assert published(robot) == 0
+    assert node.end() == 0
+    assert "Traceback" not in node.log
+    assert len(node.lines("no transition")) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_unconfigured_node_ends_cleanly_on_a_signal(start, client, number):
+    node = start()
+    assert client.state() == State.PRIMARY_STATE_UNCONFIGURED
+    node.signal(number)
+    assert node.wait() == 0
+    assert "Traceback" not in node.log
+
+
+def test_configure_fails_with_one_clear_line_and_can_be_repeated(start, client, files, tmp_path):
+    other = tmp_path / "other.yaml"
+    values = contract().to_dict()
+    values["name"] = "other_robot"
+    values["streams"][0]["decoder"].update(height_px=48, width_px=64)
+    other.write_text(contract(**values).to_yaml())
+    damaged = bundle(tmp_path, approach_graph())
+    (damaged / "policy.onnx").write_bytes(b"not a graph")
+
+    node = start()
+    for settings, expected in (
+        ({"policy": str(tmp_path / "nowhere")}, ["nowhere", "does not exist", "vla export"]),
+        ({"policy": ""}, ["parameter policy is empty", "-p policy:=PATH"]),
+        ({"policy": str(damaged)}, ["policy.onnx is damaged"]),
+        (
+            {"policy": str(files["approach"]), "contract": str(other)},
+            ["(24, 32, 3) in the bundle", "(48, 64, 3) live", "'test_robot'", "'other_robot'"],
+        ),
+        ({"contract": str(tmp_path / "none.yaml")}, ["none.yaml", "cannot be read"]),
+    ):
+        before = len(node.log.splitlines())
+        assert client.set(**settings) == []
+        assert not client.transition(Transition.TRANSITION_CONFIGURE)
+        assert client.state() == State.PRIMARY_STATE_UNCONFIGURED
+        assert node.worker() is None
+        wait_until(lambda before=before: len(node.log.splitlines()) > before)
+        (line,) = node.log.splitlines()[before:]
+        assert "[ERROR]" in line
+        assert "cannot configure: " in line
+        for text in expected:
+            assert text in line
+
+    assert client.set(contract=str(files["contract"])) == []
+    assert client.transition(Transition.TRANSITION_CONFIGURE)
+    (reason,) = client.set(policy="elsewhere")
+    assert "policy is read when the node is configured" in reason
+    assert client.set(dock_timeout_s=12.0) == []
+    assert client.set(dock_timeout_s=-1.0) != []
+    assert client.set(runtime="abacus") == ["parameter runtime is 'abacus', expected one of onnx"]
+
+
+def test_a_graph_that_cannot_run_is_refused_at_configure(start, client, tmp_path):
+    folder = tmp_path / "unusable"
+    graph = approach_graph()
+    graph.graph.output[0].name = "velocities"
+    graph.graph.node[-1].output[0] = "velocities"
+    node = start(policy="approach")
+    assert client.set(policy=str(bundle(folder, graph))) == []
+    assert not client.transition(Transition.TRANSITION_CONFIGURE)
+    assert client.state() == State.PRIMARY_STATE_UNCONFIGURED
+    assert "the graph gives velocities, expected actions" in node.log
+
+
+def test_a_policy_that_gives_nan_is_refused_at_configure(start, client):
+    node = start(policy="broken")
+    assert not client.transition(Transition.TRANSITION_CONFIGURE)
+    assert "NaN or infinity" in node.log
+    assert "Traceback" not in node.log
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "text"),
+    [("dock_timeout_s", "soon", "dock_timeout_s"), ("inference_threads", 0, "inference_threads")],
+)
+def test_a_parameter_that_makes_no_sense_is_one_line_and_an_exit_code(
+    start, parameter, value, text
+):
+    node = start(**{parameter: value})
+    assert node.wait() == 1
+    (line,) = node.log.splitlines()
+    assert line.startswith("vla_policy: error: ")
+    assert text in line

@@ -1,0 +1,168 @@
+"""What the 20 Hz tick does: one command from the policy, a stop, or silence. No ROS."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from vla_core.command_pipeline import Command, CommandPipeline
+from vla_core.contract import Contract
+from vla_policy_node.docking_goal import Motion
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A chunk as it came from the policy.
+
+    Attributes:
+        stamp_ns: time of the observation that it was computed from.
+        actions: (H, A) float32, [m/s, rad/s].
+    """
+
+    stamp_ns: int
+    actions: npt.NDArray[np.float32]
+
+
+class ControlLoop:
+    """Turns chunks into one command per tick while a goal runs, and into silence otherwise.
+
+    Chunks come from the inference thread, motions from the thread of the goal, ticks from the
+    timer. A lock that nobody holds for longer than one step of the pipeline keeps them apart.
+
+    Args:
+        contract: control period and limits.
+        mode: how chunks are executed.
+        replan_steps: ticks from chunk to chunk, except in open loop.
+    """
+
+    def __init__(self, contract: Contract, mode: str, replan_steps: int) -> None:
+        action = contract.action
+        # One period of lead: in open loop the next chunk is asked for on the last action.
+        self._pipeline = CommandPipeline(
+            contract, mode, replan_steps=replan_steps, lead_ns=action.period_ns
+        )
+        self._half_period_ns = action.period_ns // 2
+        self._chunk_shape = (action.chunk_length, action.size)
+        self._linear = action.fields.index("linear.x") if "linear.x" in action.fields else None
+        self._lock = threading.Lock()
+        self._motion: Motion | None = None
+        self._back_off_mps = 0.0
+        self._has_commanded = False
+        self._silent_at_ns: int | None = None
+        self._chunk: Chunk | None = None
+        self.interventions = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether a goal runs, or zero commands still follow one."""
+        return self._motion is not None
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the robot was last told to stand still, or nothing."""
+        return not self._has_commanded or self._pipeline.at_rest
+
+    @property
+    def chunk(self) -> Chunk | None:
+        """The newest chunk of the goal."""
+        return self._chunk
+
+    def begin(self) -> None:
+        """Start a goal: nothing is commanded before the first `Motion.FOLLOW`."""
+        with self._lock:
+            self._pipeline.reset()
+            self._has_commanded = False
+            self._silent_at_ns = None
+            self._chunk = None
+            self._motion = Motion.WAIT
+
+    def set_motion(self, motion: Motion, back_off_mps: float = 0.0) -> None:
+        """Say what to do from the next tick on.
+
+        Args:
+            motion: follow the policy or not.
+            back_off_mps: speed of `Motion.BACK_OFF`, positive.
+        """
+        with self._lock:
+            if self._motion is None:
+                return
+            if motion is not self._motion and self._motion is Motion.BACK_OFF:
+                self._pipeline.buffer.clear()
+            self._motion = motion
+            self._back_off_mps = back_off_mps
+
+    def end(self, now_ns: int, zero_hold_s: float) -> None:
+        """End a goal: zeros for a while if the robot has moved, then silence."""
+        with self._lock:
+            self._motion = Motion.STOP if self._has_commanded else None
+            self._silent_at_ns = now_ns + round(zero_hold_s * 1e9)
+
+    def halt(self) -> bool:
+        """Be silent from now on; returns whether the robot was being commanded."""
+        with self._lock:
+            was_commanding = self._motion is not None and self._has_commanded
+            self._motion = None
+            self._has_commanded = False
+            self._pipeline.reset()
+            return was_commanding
+
+    def wants_chunk(self, now_ns: int) -> bool:
+        """Whether a chunk computed from the frame of this tick would be used."""
+        with self._lock:
+            if self._motion not in (Motion.WAIT, Motion.FOLLOW):
+                return False
+            # Ticks come a little early or late: half a period decides which one is meant.
+            return self._pipeline.needs_inference(now_ns + self._half_period_ns)
+
+    def add_chunk(self, stamp_ns: int, actions: npt.NDArray[np.float32]) -> None:
+        """Take a chunk.
+
+        Args:
+            stamp_ns: tick of the frame that it was computed from.
+            actions: (H, A), [m/s, rad/s].
+        """
+        with self._lock:
+            if self._motion in (Motion.WAIT, Motion.FOLLOW):
+                self._pipeline.add_chunk(stamp_ns, actions)
+                self._chunk = Chunk(stamp_ns, actions)
+
+    def buffer_depth(self, now_ns: int) -> int:
+        """Actions left from `now_ns` on."""
+        with self._lock:
+            return self._pipeline.buffer.depth(now_ns)
+
+    def tick(self, now_ns: int, streams_valid: bool) -> Command | None:
+        """The command of this tick, None to publish nothing.
+
+        Args:
+            now_ns: the node's clock.
+            streams_valid: whether every stream is recent enough to act on.
+        """
+        with self._lock:
+            if self._motion is None:
+                return None
+            if self._motion is Motion.FOLLOW:
+                command = self._pipeline.step(now_ns, streams_valid)
+            elif not self._has_commanded and self._motion is not Motion.BACK_OFF:
+                return None
+            else:
+                command = self._manoeuvre(now_ns)
+            self._has_commanded = True
+            self.interventions += bool(command.interventions)
+            if self._silent_at_ns is not None and now_ns >= self._silent_at_ns:
+                self._motion = None if self._pipeline.at_rest else self._motion
+            return command
+
+    def _manoeuvre(self, now_ns: int) -> Command:
+        if self._motion is Motion.BACK_OFF:
+            chunk = np.zeros(self._chunk_shape, np.float32)
+            if self._linear is not None:
+                chunk[:, self._linear] = -self._back_off_mps
+            self._pipeline.buffer.clear()
+            self._pipeline.add_chunk(now_ns, chunk)
+            return self._pipeline.step(now_ns, True)
+        # Braking as for a lost stream, but asked for: nothing intervened.
+        return replace(self._pipeline.step(now_ns, False), interventions=())

@@ -1,0 +1,170 @@
+"""The inference process: loads the bundle, then turns frames into chunks until its pipe ends.
+
+It is a process because inference beside a Python timer in one interpreter delays the timer. It
+never outlives the node: the kernel kills it when the thread that started it dies (Linux), and the
+end of the pipe ends it everywhere.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vla_core.errors import VlaError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from vla_core.bundle import ChunkPolicy
+    from vla_core.contract import Contract
+    from vla_core.frames import Frame
+
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+_WARM_UP_RUNS = 3
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """What the process shall load: the first thing it is sent.
+
+    Attributes:
+        bundle: directory of the policy bundle.
+        runtime: name of the runtime.
+        threads: of one inference.
+    """
+
+    bundle: Path
+    runtime: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The process has loaded and warmed up.
+
+    Attributes:
+        runtime: runtime and version.
+        latency_s: of the last warm-up inference.
+        error: why it cannot serve; empty if it can.
+    """
+
+    runtime: str = ""
+    latency_s: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One inference.
+
+    Attributes:
+        sequence: comes back with the reply.
+        frame: what the robot perceives.
+        instruction: what it is told.
+    """
+
+    sequence: int
+    frame: Frame
+    instruction: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Its answer.
+
+    Attributes:
+        sequence: of the request.
+        actions: (H, A) float32, [m/s, rad/s]; None if the policy failed.
+        error: why it failed.
+    """
+
+    sequence: int
+    actions: npt.NDArray[np.float32] | None
+    error: str = ""
+
+
+def main() -> int:
+    """Serve the connection whose file descriptor is the first argument."""
+    _die_with_parent()
+    # An interrupt from the keyboard reaches the whole group; the node decides when this one ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Connection(int(sys.argv[1])) as connection:
+        try:
+            return _serve(connection)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return 0
+
+
+def _serve(connection: Connection) -> int:
+    spec: WorkerSpec = connection.recv()
+    try:
+        policy, ready = _load(spec)
+    except Exception as error:
+        connection.send(Ready(error=_describe(error)))
+        return 1
+    connection.send(ready)
+    while True:
+        request: Request = connection.recv()
+        try:
+            reply = Reply(request.sequence, policy(request.frame, request.instruction))
+        except Exception as error:
+            reply = Reply(request.sequence, None, _describe(error))
+        connection.send(reply)
+
+
+def _load(spec: WorkerSpec) -> tuple[ChunkPolicy, Ready]:
+    # Imported late, so that the process can be told to die before it has loaded anything big.
+    from vla_core.bundle import ChunkPolicy, PolicyBundle
+    from vla_policy_node.runtimes import create_runtime
+
+    bundle = PolicyBundle.load(spec.bundle)
+    runtime = create_runtime(spec.runtime, bundle.model_path, spec.threads)
+    policy = ChunkPolicy(bundle, runtime.run)
+    frame = blank_frame(bundle.contract)
+    started_s = time.monotonic()
+    for _ in range(_WARM_UP_RUNS):
+        started_s = time.monotonic()
+        policy(frame, "warm up")
+    return policy, Ready(runtime.name, time.monotonic() - started_s)
+
+
+def blank_frame(contract: Contract) -> Frame:
+    """A frame of the contract's shapes and types, all zeros, to warm up with."""
+    import numpy as np
+
+    from vla_core.frames import Frame
+
+    streams = contract.streams
+    return Frame(
+        tick_ns=0,
+        arrays={stream.key: np.zeros(stream.shape, stream.dtype) for stream in streams},
+        valid=np.ones(len(streams), bool),
+        age_ns=np.zeros(len(streams), np.int64),
+    )
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, VlaError):
+        return str(error)
+    traceback.print_exc()
+    return f"{type(error).__name__}: {error}"
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    # Run as a script this module is not the one whose classes the node sends.
+    from vla_policy_node.inference_worker import main as serve
+
+    sys.exit(serve())

@@ -1,0 +1,71 @@
+"""Policies on ONNX Runtime, on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from vla_core import keys
+from vla_core.errors import BundleError
+
+
+class OnnxRuntime:
+    """One ONNX Runtime session.
+
+    Args:
+        model_path: the graph.
+        threads: for one inference.
+
+    Raises:
+        BundleError: the graph cannot be loaded, or has no output of the expected name.
+    """
+
+    def __init__(self, model_path: Path, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Idle worker threads that spin would take the cores from the control loop.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(model_path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's exceptions have no common base but this one
+            raise BundleError(
+                f"{model_path}: ONNX Runtime cannot load the graph: {error}"
+            ) from error
+        self._inputs = [node.name for node in self._session.get_inputs()]
+        outputs = [node.name for node in self._session.get_outputs()]
+        if keys.MODEL_OUTPUT not in outputs:
+            raise BundleError(
+                f"{model_path}: the graph gives {', '.join(outputs)}, expected {keys.MODEL_OUTPUT}"
+            )
+
+    @property
+    def name(self) -> str:
+        """Runtime and version, for logs."""
+        return f"ONNX Runtime {onnxruntime.__version__}"
+
+    def run(self, feeds: Mapping[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.float32]:
+        """Compute one batch; inputs that the graph does not use are left out.
+
+        Raises:
+            BundleError: the graph wants an input that the feeds lack.
+        """
+        missing = [name for name in self._inputs if name not in feeds]
+        if missing:
+            raise BundleError(
+                f"the graph wants {', '.join(missing)}; the contract gives {', '.join(feeds)}"
+            )
+        used = {name: feeds[name] for name in self._inputs}
+        (actions,) = self._session.run([keys.MODEL_OUTPUT], used)
+        return np.asarray(actions)
+
+    def close(self) -> None:
+        """Give the session back."""
+        del self._session

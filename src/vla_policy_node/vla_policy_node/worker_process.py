@@ -1,0 +1,115 @@
+"""The node's end of the inference process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from multiprocessing.connection import Connection
+from typing import Any
+
+from vla_core.frames import Frame
+from vla_policy_node.errors import WorkerError
+from vla_policy_node.inference_worker import Ready, Reply, Request, WorkerSpec
+
+_EXIT_TIMEOUT_S = 1.0
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class WorkerProcess:
+    """Starts the inference process and exchanges frames and chunks with it.
+
+    Everything but `kill` belongs to one thread, which lives as long as the process shall live: on
+    Linux the kernel ends the process with the thread that started it.
+    """
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        ours, theirs = socket.socketpair()
+        environment = os.environ | {name: str(spec.threads) for name in _THREAD_VARIABLES}
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "vla_policy_node.inference_worker", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=environment,
+            )
+        self._connection = Connection(ours.detach())
+        self._spec = spec
+        self._sequence = 0
+
+    @property
+    def pid(self) -> int:
+        """Its process identifier."""
+        return self._process.pid
+
+    def wait_until_ready(self, timeout_s: float) -> Ready:
+        """Wait until it has loaded and warmed up.
+
+        Raises:
+            WorkerError: it cannot load the bundle, it died, or the time is over.
+        """
+        try:
+            self._connection.send(self._spec)
+            ready: Ready = self._receive(timeout_s, f"is not ready after {timeout_s:g} s")
+        except OSError as error:
+            raise WorkerError(self._obituary()) from error
+        if ready.error:
+            raise WorkerError(ready.error)
+        return ready
+
+    def infer(self, frame: Frame, instruction: str, timeout_s: float) -> Reply:
+        """Compute one chunk.
+
+        Returns:
+            The reply; its `error` is set if the policy failed while the process lives on.
+
+        Raises:
+            WorkerError: the process died or did not answer in time; it is of no further use.
+        """
+        self._sequence += 1
+        try:
+            self._connection.send(Request(self._sequence, frame, instruction))
+            reply: Reply = self._receive(timeout_s, f"gave no answer for {timeout_s:g} s")
+        except OSError as error:
+            raise WorkerError(self._obituary()) from error
+        if reply.sequence != self._sequence:
+            raise WorkerError(f"inference process {self.pid} answered out of turn")
+        return reply
+
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """End the process: by the end of its pipe, or else by force."""
+        self._connection.close()
+        try:
+            self._process.wait(_EXIT_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
+
+    def kill(self) -> None:
+        """End the process at once; whoever waits for its answer gets a `WorkerError`."""
+        self._process.kill()
+
+    def _receive(self, timeout_s: float, complaint: str) -> Any:
+        try:
+            if not self._connection.poll(timeout_s):
+                raise WorkerError(f"inference process {self.pid} {complaint}")
+            return self._connection.recv()
+        except EOFError as error:
+            raise WorkerError(self._obituary()) from error
+
+    def _obituary(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_EXIT_TIMEOUT_S)
+        code = self._process.returncode
+        if code is None:
+            return f"inference process {self.pid} closed its pipe"
+        if code < 0:
+            return f"inference process {self.pid} was killed by {signal.Signals(-code).name}"
+        return f"inference process {self.pid} ended with exit code {code}"

@@ -1,0 +1,177 @@
+"""The other side of the recorder: a robot that publishes on DDS, a client, the node's process."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from array import array
+
+import rclpy
+from bag_fixtures import BEAMS, IMAGE_HEIGHT, IMAGE_WIDTH
+from geometry_msgs.msg import TwistStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from nav_msgs.msg import Odometry
+from rclpy.action import ActionClient
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import Image, LaserScan
+from vla_msgs.action import RecordEpisode
+from vla_msgs.msg import SimulationState
+from vla_msgs.srv import StopEpisode
+
+WAIT_S = 20.0
+TOPICS = {
+    "camera/image_raw": Image,
+    "scan": LaserScan,
+    "odom": Odometry,
+    "cmd_vel": TwistStamped,
+    "ground_truth/state": SimulationState,
+}
+
+
+def wait_for(condition, what, timeout_s=WAIT_S):
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"timed out: {what}"
+        time.sleep(0.005)
+
+
+class Robot:
+    """Publishes one message per topic and tick and remembers the bytes."""
+
+    def __init__(self, domain_id, skip=(), types=None, reliable=True):
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, domain_id=domain_id)
+        self.node = rclpy.create_node("test_robot", context=self._context)
+        reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        qos = QoSProfile(depth=100, reliability=reliability)
+        self._types = {**TOPICS, **(types or {})}
+        self._publishers = {
+            topic: self.node.create_publisher(kind, topic, qos)
+            for topic, kind in self._types.items()
+            if topic not in skip
+        }
+        self.sent = {f"/{topic}": [] for topic in self._publishers}
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread.start()
+
+    def publish(self, ticks, period_s=0.01, skip=()):
+        for tick in range(ticks):
+            for topic, publisher in self._publishers.items():
+                if topic not in skip:
+                    data = serialize_message(self._message(topic, tick))
+                    publisher.publish(data)
+                    self.sent[f"/{topic}"].append(data)
+            time.sleep(period_s)
+
+    def _message(self, topic, tick):
+        message = self._types[topic]()
+        if hasattr(message, "header"):
+            message.header.stamp = self.node.get_clock().now().to_msg()
+        if topic == "camera/image_raw":
+            message.height, message.width, message.step = IMAGE_HEIGHT, IMAGE_WIDTH, IMAGE_WIDTH * 3
+            message.encoding = "rgb8"
+            size = IMAGE_HEIGHT * IMAGE_WIDTH * 3
+            message.data = array("B", [tick % 256] * size)
+        elif topic == "scan":
+            message.angle_min, message.angle_increment = -1.0, 2.0 / BEAMS
+            message.range_max = 10.0
+            message.ranges = [1.0 + tick] * BEAMS
+        elif topic == "ground_truth/state":
+            message.seed, message.instruction = tick, "dock " * (tick % 5)
+        return message
+
+    def close(self):
+        self._executor.shutdown()
+        self._thread.join()
+        self.node.destroy_node()
+        self._context.shutdown()
+
+
+class Recorder:
+    """The node as a process, and its clients."""
+
+    def __init__(self, robot, domain_id, log, **parameters):
+        self.log = log
+        arguments = [f"{name}:={value}" for name, value in parameters.items()]
+        command = [sys.executable, "-m", "vla_recorder.recorder_node", "--ros-args"]
+        for argument in arguments:
+            command += ["-p", argument]
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                command,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "ROS_DOMAIN_ID": str(domain_id)},
+            )
+        self._change_state = robot.node.create_client(ChangeState, "vla_recorder/change_state")
+        self._stop = robot.node.create_client(StopEpisode, "vla_recorder/stop_episode")
+        self._record = ActionClient(robot.node, RecordEpisode, "vla_recorder/record_episode")
+        assert self._change_state.wait_for_service(WAIT_S), self.text
+
+    @property
+    def text(self):
+        return self.log.read_text()
+
+    def change(self, transition, timeout_s=WAIT_S):
+        request = ChangeState.Request()
+        request.transition.id = transition
+        response = self._change_state.call(request, timeout_sec=timeout_s)
+        return response is not None and response.success
+
+    def bring_up(self):
+        assert self.change(Transition.TRANSITION_CONFIGURE), self.text
+        assert self.change(Transition.TRANSITION_ACTIVATE), self.text
+        assert self._record.wait_for_server(WAIT_S)
+        assert self._stop.wait_for_service(WAIT_S)
+        return self
+
+    def record(self, **goal):
+        return Goal(self._record, RecordEpisode.Goal(**goal))
+
+    def stop(self, outcome=StopEpisode.Request.SUCCESS, note=""):
+        request = StopEpisode.Request(outcome=outcome, note=note)
+        return self._stop.call(request, timeout_sec=WAIT_S)
+
+    def end(self, number=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(WAIT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+
+class Goal:
+    """A goal that was sent."""
+
+    def __init__(self, client, goal):
+        self.feedback = []
+        self._accepted = client.send_goal_async(goal, lambda m: self.feedback.append(m.feedback))
+        wait_for(self._accepted.done, "goal accepted")
+        self._handle = self._accepted.result()
+        self._result = self._handle.get_result_async()
+
+    def wait_until_recording(self):
+        wait_for(lambda: self.feedback or self._result.done(), "first feedback")
+        assert self.feedback, self.result().message
+        return self
+
+    def cancel(self):
+        self._handle.cancel_goal_async()
+
+    @property
+    def status(self):
+        wait_for(self._result.done, "result")
+        return self._result.result().status
+
+    def result(self):
+        wait_for(self._result.done, "result")
+        return self._result.result().result

@@ -1,0 +1,1 @@
+"""Lifecycle recorder: one rosbag2 bag per docking episode, labelled, with its contract."""

@@ -1,0 +1,276 @@
+"""Writes one bag on a thread of its own, so that no callback ever waits for the disk."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rosbags.interfaces import Connection, Qos
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, WriterError
+
+from vla_recorder.errors import BagError
+from vla_recorder.message_definitions import MessageDefinition
+from vla_recorder.writer_settings import WriterSettings
+
+_METADATA_VERSION: Final = 9  # of rosbag2 in ROS 2 Jazzy
+_PLUGINS: Final = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
+_DISK_CHECK_PERIOD_S: Final = 0.5
+_DISK_CHECK_BYTES: Final = 16_000_000
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RecordedTopic:
+    """One topic of a bag.
+
+    Attributes:
+        name: absolute topic name.
+        definition: of its message type.
+        qos: offered by its publishers.
+    """
+
+    name: str
+    definition: MessageDefinition
+    qos: tuple[Qos, ...] = ()
+
+
+class BagWriter:
+    """A rosbag2 bag that is being written.
+
+    The calls are for one thread. They hand over to the writer's thread and return at once, except
+    for the constructor, which waits until the bag is open, and `wait`.
+    """
+
+    def __init__(self, path: Path, settings: WriterSettings) -> None:
+        """Create the bag's folder and its storage file.
+
+        Raises:
+            BagError: the folder exists, cannot be created or its disk is nearly full.
+        """
+        self.path = path
+        self._settings = settings
+        self._queue: queue.SimpleQueue[RecordedTopic | tuple[str, int, bytes] | None] = (
+            queue.SimpleQueue()
+        )
+        self._opened = threading.Event()
+        self._metadata: Mapping[str, str] = {}
+        self._discard = False
+        self._on_finished: Callable[[], None] | None = None
+        self._failure: BagError | None = None
+        self._broken = False
+        # Each counter has one writing thread, so that none of them needs a lock.
+        self._accepted_bytes = 0
+        self._accepted_messages = 0
+        self._dropped = 0
+        self._handled_bytes = 0
+        self._written_messages = 0
+        self._written_bytes = 0
+        self._next_disk_check_s = 0.0
+        self._next_disk_check_bytes = 0
+
+        self._thread = threading.Thread(target=self._run, name=f"bag {path.name}", daemon=True)
+        self._thread.start()
+        self._opened.wait()
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
+
+    @property
+    def messages(self) -> int:
+        """Messages accepted so far."""
+        return self._accepted_messages
+
+    @property
+    def size_bytes(self) -> int:
+        """Serialised size of the accepted messages [B]."""
+        return self._accepted_bytes
+
+    @property
+    def written_messages(self) -> int:
+        """Messages handed to the storage; equals `messages` in a finished bag without a failure."""
+        return self._written_messages
+
+    @property
+    def written_bytes(self) -> int:
+        """Serialised size of the written messages [B]."""
+        return self._written_bytes
+
+    @property
+    def dropped(self) -> int:
+        """Messages lost because the disk was slower than they came."""
+        return self._dropped
+
+    @property
+    def failure(self) -> BagError | None:
+        """Why the bag does not take messages any more."""
+        return self._failure
+
+    @property
+    def finished(self) -> bool:
+        """Whether the thread has closed (or deleted) the bag."""
+        return not self._thread.is_alive()
+
+    def add_topic(self, topic: RecordedTopic) -> None:
+        """Announce a topic; before its first message."""
+        self._queue.put(topic)
+
+    def write(self, topic_name: str, stamp_ns: int, data: bytes) -> None:
+        """Append a message.
+
+        Args:
+            topic_name: of an added topic.
+            stamp_ns: when it was received.
+            data: the message in CDR.
+        """
+        if self._accepted_bytes - self._handled_bytes > self._settings.queue_limit_bytes:
+            self._dropped += 1
+            return
+        self._accepted_bytes += len(data)
+        self._accepted_messages += 1
+        self._queue.put((topic_name, stamp_ns, data))
+
+    def finish(
+        self,
+        metadata: Mapping[str, str],
+        *,
+        discard: bool = False,
+        on_finished: Callable[[], None] | None = None,
+    ) -> None:
+        """Write what is queued and close the bag, or delete it.
+
+        Args:
+            metadata: custom metadata.
+            discard: delete the bag instead of closing it.
+            on_finished: called on the writer's thread when the bag is closed.
+        """
+        self._metadata = metadata
+        self._discard = discard
+        self._on_finished = on_finished
+        self._queue.put(None)
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until the bag is closed; false if that took longer."""
+        self._thread.join(timeout_s)
+        return self.finished
+
+    # ------------------------------------------------------------------ the writer's thread
+
+    def _run(self) -> None:
+        try:
+            writer = self._open()
+        except BagError as error:
+            self._failure = error
+            return
+        finally:
+            self._opened.set()
+        connections: dict[str, Connection] = {}
+        while (item := self._queue.get()) is not None:
+            if self._failure is None:
+                try:
+                    self._store(writer, connections, item)
+                except BagError as error:
+                    self._failure = error
+                except Exception as error:
+                    _LOGGER.exception("writing to the bag failed")
+                    self._broken = True
+                    self._failure = BagError(
+                        f"writing to {self.path} failed: {error}; the bag is not closed and "
+                        f"must not be used"
+                    )
+            if not isinstance(item, RecordedTopic):
+                self._handled_bytes += len(item[2])
+        try:
+            self._close(writer)
+        finally:
+            if self._on_finished is not None:
+                self._on_finished()
+
+    def _store(
+        self,
+        writer: Writer,
+        connections: dict[str, Connection],
+        item: RecordedTopic | tuple[str, int, bytes],
+    ) -> None:
+        if isinstance(item, RecordedTopic):
+            connections[item.name] = writer.add_connection(
+                item.name,
+                item.definition.type,
+                msgdef=item.definition.text,
+                rihs01=item.definition.type_hash,
+                offered_qos_profiles=item.qos,
+            )
+            return
+        self._check_disk()
+        name, stamp_ns, data = item
+        writer.write(connections[name], stamp_ns, data)
+        self._written_messages += 1
+        self._written_bytes += len(data)
+
+    def _open(self) -> Writer:
+        if self.path.exists():
+            raise BagError(
+                f"{self.path} exists already; choose another name or move it out of the way"
+            )
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._check_disk()
+            writer = Writer(
+                self.path,
+                version=_METADATA_VERSION,
+                storage_plugin=_PLUGINS[self._settings.storage],
+            )
+            if self._settings.compression == "zstd":
+                writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+            writer.open()
+        except (OSError, WriterError) as error:
+            raise BagError(
+                f"cannot create the bag {self.path}: {error}; check output_directory and its "
+                f"permissions"
+            ) from error
+        return writer
+
+    def _check_disk(self) -> None:
+        now_s = time.monotonic()
+        due = now_s >= self._next_disk_check_s or self._written_bytes >= self._next_disk_check_bytes
+        if not due:
+            return
+        self._next_disk_check_s = now_s + _DISK_CHECK_PERIOD_S
+        self._next_disk_check_bytes = self._written_bytes + _DISK_CHECK_BYTES
+        free_bytes = shutil.disk_usage(self.path.parent).free
+        if free_bytes < self._settings.disk_reserve_bytes:
+            raise BagError(
+                f"disk of {self.path.parent} is nearly full: {free_bytes / 1e9:.2f} GB free, "
+                f"disk_reserve_bytes is {self._settings.disk_reserve_bytes / 1e9:.2f} GB; "
+                f"free some space or record elsewhere"
+            )
+
+    def _close(self, writer: Writer) -> None:
+        if self._discard or self._broken:
+            # Closing a file that holds half a record would make it look sound.
+            with suppress(OSError, sqlite3.Error):
+                writer.abort()
+            if self._discard:
+                shutil.rmtree(self.path, ignore_errors=True)
+            return
+        try:
+            for key, value in self._metadata.items():
+                writer.set_custom_data(key, value)
+            writer.close()
+        except Exception as error:
+            _LOGGER.exception("closing the bag failed")
+            with suppress(OSError, sqlite3.Error):
+                writer.abort()
+            reason = f"closing {self.path} failed: {error}"
+            if self._failure is not None:
+                reason = f"{self._failure}; {reason}"
+            self._failure = BagError(reason)

@@ -1,0 +1,61 @@
+"""The messages in which the recorder answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from vla_msgs.action import RecordEpisode
+from vla_msgs.msg import StreamStatus
+from vla_msgs.srv import StopEpisode
+
+from vla_recorder.bag_metadata import Outcome
+from vla_recorder.episode import Episode, EpisodeSummary
+from vla_recorder.recording_plan import WatchedStream
+from vla_recorder.stream_monitor import StreamMonitor
+
+OUTCOMES: Final = {
+    StopEpisode.Request.UNKNOWN: Outcome.UNKNOWN,
+    StopEpisode.Request.SUCCESS: Outcome.SUCCESS,
+    StopEpisode.Request.FAILURE: Outcome.FAILURE,
+    StopEpisode.Request.DISCARD: Outcome.DISCARDED,
+}
+"""What a client may say about an episode, by the number that it sends."""
+
+
+def feedback_message(
+    episode: Episode, streams: Iterable[tuple[WatchedStream, StreamMonitor]], now_ns: int
+) -> RecordEpisode.Feedback:
+    """How far an episode has come and how its streams arrive, as of `now_ns`."""
+    feedback = RecordEpisode.Feedback(
+        elapsed_s=episode.elapsed_s,
+        messages=episode.writer.messages,
+        bytes=episode.writer.size_bytes,
+    )
+    for stream, monitor in streams:
+        report = monitor.report(now_ns)
+        feedback.streams.append(
+            StreamStatus(
+                key=stream.key,
+                topic=stream.topic,
+                rate_hz=report.rate_hz,
+                age_s=report.age_s,
+                messages=report.messages,
+                valid=report.valid,
+            )
+        )
+    return feedback
+
+
+def result_message(summary: EpisodeSummary) -> RecordEpisode.Result:
+    """How an episode ended."""
+    discarded = summary.outcome is Outcome.DISCARDED
+    return RecordEpisode.Result(
+        success=summary.success,
+        bag_path="" if discarded else str(summary.path),
+        outcome=summary.outcome.value,
+        messages=summary.messages,
+        bytes=summary.size_bytes,
+        duration_s=summary.duration_s,
+        message=summary.message,
+    )

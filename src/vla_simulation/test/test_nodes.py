@@ -1,0 +1,228 @@
+"""Simulator and expert as real processes."""
+
+import math
+import signal
+
+import numpy as np
+import pytest
+from cv_bridge import CvBridge
+from geometry_msgs.msg import Twist, TwistStamped
+from sensor_msgs.msg import BatteryState
+from simulator_rig import (
+    ACTIVATE,
+    CLEANUP,
+    CONFIGURE,
+    DEACTIVATE,
+    TOPICS,
+    rig_in,
+    stamp_ns,
+    twist,
+)
+
+from vla_core.geometry import Pose2D
+from vla_simulation.environment import DockingEnv
+from vla_simulation.expert import expert_action
+
+ROBOT_TOPICS = [topic for topic in TOPICS if topic not in ("cmd_vel", "expert/cmd_vel", "/clock")]
+
+
+@pytest.fixture
+def rig(domain):
+    with rig_in(domain) as made:
+        yield made
+
+
+def dock_pose(message):
+    return Pose2D.from_message(message.pose).inverse()
+
+
+def test_in_real_time_everything_is_published_at_its_rate_and_the_expert_docks(rig):
+    rig.listen(*ROBOT_TOPICS, "expert/cmd_vel", reliable=False)
+    rig.start("simulator_node", "seed:=1")
+    rig.start("expert_node")
+    for node in ("simulator", "docking_expert"):
+        assert rig.change(node, CONFIGURE)
+    rig.spin(0.3)
+    assert not rig.messages, "an inactive node publishes nothing"
+    for node in ("simulator", "docking_expert"):
+        assert rig.change(node, ACTIVATE)
+    assert rig.spin_until(lambda: rig.state is not None and rig.state.docked, 25.0)
+
+    for topic in ROBOT_TOPICS:
+        expected = 5.0 if topic == "battery_state" else 20.0
+        assert rig.rate_hz(topic) == pytest.approx(expected, rel=0.1), topic
+    assert rig.state.mated
+    assert not rig.state.collision
+    assert rig.state.suite == "nominal"
+    statuses = [m.power_supply_status for m in rig.messages["battery_state"]]
+    assert statuses[0] == BatteryState.POWER_SUPPLY_STATUS_DISCHARGING
+    assert statuses[-1] == BatteryState.POWER_SUPPLY_STATUS_CHARGING
+
+    image = CvBridge().imgmsg_to_cv2(rig.messages["camera/image_raw"][5], "rgb8")
+    assert image.shape == (120, 160, 3)
+    assert image.std() > 15.0
+    info = rig.messages["camera/camera_info"][-1]
+    assert info.k[0] == pytest.approx(60 / math.tan(math.radians(39)))
+    assert len(rig.messages["scan"][-1].ranges) == 240
+    now_ns = rig.node.get_clock().now().nanoseconds
+    assert abs(now_ns - stamp_ns(rig.messages["odom"][-1])) < 1e9
+    stamps = {stamp_ns(rig.messages[t][-1]) for t in ("scan", "odom", "camera/image_raw")}
+    assert max(stamps) - min(stamps) <= 50_000_000 * 2
+
+    assert rig.change("simulator", DEACTIVATE)
+    rig.spin(0.2)
+    count = len(rig.messages["scan"])
+    rig.spin(0.4)
+    assert len(rig.messages["scan"]) == count
+    assert rig.change("simulator", CLEANUP)
+    for module, number in (("simulator_node", signal.SIGINT), ("expert_node", signal.SIGTERM)):
+        code, output = rig.stop(module, number)
+        assert code == 0
+        assert "Traceback" not in output
+
+
+def test_in_lock_step_the_noisy_expert_docks_as_in_the_environment(rig):
+    rig.listen(*TOPICS)
+    rig.start("simulator_node", "lock_step:=true", "seed:=3")
+    rig.start("expert_node", "noise_scale:=1.0")
+    for node in ("simulator", "docking_expert"):
+        assert rig.change(node, CONFIGURE)
+    for node in ("docking_expert", "simulator"):
+        assert rig.change(node, ACTIVATE)
+    assert rig.spin_until(lambda: rig.state is not None and rig.state.docked, 40.0)
+    duration_s = rig.state.time_s
+    rig.change("simulator", DEACTIVATE)
+    rig.spin(0.5)
+
+    stamps = [stamp_ns(m) for m in rig.messages["ground_truth/state"]]
+    distinct = sorted(set(stamps))
+    assert set(np.diff(distinct)) == {50_000_000}
+    for topic in ("camera/image_raw", "scan", "odom", "ground_truth/dock_pose"):
+        assert {stamp_ns(m) for m in rig.messages[topic]} == set(distinct), topic
+    clocks = {m.clock.sec * 1_000_000_000 + m.clock.nanosec for m in rig.messages["/clock"]}
+    assert set(distinct) <= clocks
+
+    # Every label is the expert's clean command at that pose; what was executed is disturbed.
+    poses = {stamp_ns(m): dock_pose(m) for m in rig.messages["ground_truth/dock_pose"]}
+    labels = {stamp_ns(m): m.twist for m in rig.messages["expert/cmd_vel"]}
+    executed = {stamp_ns(m): m.twist for m in rig.messages["cmd_vel"]}
+    common = poses.keys() & labels.keys() & executed.keys()
+    assert len(common) > 100
+    for stamp in common:
+        expected = expert_action(poses[stamp])
+        label = (labels[stamp].linear.x, labels[stamp].angular.z)
+        assert label == pytest.approx(expected, abs=2e-3)
+    spread = [executed[s].linear.x - labels[s].linear.x for s in common]
+    assert np.std(spread) > 0.005
+
+    # The same commands drive the environment to the same place.
+    env = DockingEnv("nominal", render=False)
+    env.reset(seed=3)
+    commands = dict(sorted(executed.items()))
+    for stamp, command in commands.items():
+        pose = poses[stamp]
+        here = env.truth.dock_from_base
+        assert (here.x, here.y, here.yaw) == pytest.approx((pose.x, pose.y, pose.yaw), abs=1e-9)
+        env.step(np.array([command.linear.x, command.angular.z]))
+        if env.truth.docked:
+            break
+    assert env.truth.time_s == pytest.approx(duration_s, abs=1e-3)
+    env.close()
+
+
+def test_a_reset_begins_another_episode(rig):
+    rig.listen("ground_truth/state", "odom")
+    rig.start("simulator_node", "seed:=1")
+    assert rig.change("simulator", CONFIGURE)
+    assert rig.change("simulator", ACTIVATE)
+    assert rig.spin_until(lambda: rig.state is not None, 10.0)
+    response = rig.reset(7, "wide_start")
+    assert response.success
+    assert rig.spin_until(lambda: rig.state.seed == 7, 5.0)
+    assert rig.state.suite == "wide_start"
+    assert rig.state.instruction == response.instruction
+    assert rig.state.time_s < 1.0
+    refused = rig.reset(1, "no_such_suite")
+    assert not refused.success
+    assert "expected one of: nominal" in refused.message
+    rig.spin(0.2)
+    assert rig.state.seed == 7
+
+
+@pytest.mark.parametrize(("kind", "make"), [("twist", Twist), ("twist_stamped", TwistStamped)])
+def test_commands_drive_and_their_absence_stops(rig, kind, make):
+    rig.listen("ground_truth/state")
+    rig.start("simulator_node", f"command_type:={kind}", "command_timeout_s:=0.3")
+    assert rig.change("simulator", CONFIGURE)
+    assert rig.change("simulator", ACTIVATE)
+    publisher = rig.command_publisher(make)
+    message = twist(-0.2) if make is Twist else TwistStamped(twist=twist(-0.2))
+    for _ in range(12):
+        publisher.publish(message)
+        rig.spin(0.1)
+    assert rig.state.speed_mps == pytest.approx(0.2, abs=0.03)
+    assert rig.spin_until(lambda: rig.state.speed_mps < 0.01, 2.0)
+
+
+def test_a_command_that_is_not_finite_stops_the_robot(rig):
+    rig.listen("ground_truth/state")
+    rig.start("simulator_node")
+    assert rig.change("simulator", CONFIGURE)
+    assert rig.change("simulator", ACTIVATE)
+    publisher = rig.command_publisher()
+    for _ in range(8):
+        publisher.publish(TwistStamped(twist=twist(-0.2)))
+        rig.spin(0.1)
+    assert rig.state.speed_mps > 0.1
+    publisher.publish(TwistStamped(twist=twist(math.nan)))
+    assert rig.spin_until(lambda: rig.state.speed_mps < 0.01, 1.0)
+    code, output = rig.stop("simulator_node")
+    assert code == 0
+    assert "expected finite numbers" in output
+
+
+def test_in_lock_step_nothing_moves_without_a_command_and_a_warning_says_so(rig):
+    rig.listen("ground_truth/state", "/clock")
+    rig.start("simulator_node", "lock_step:=true", "lock_step_timeout_s:=0.5")
+    assert rig.change("simulator", CONFIGURE)
+    assert rig.change("simulator", ACTIVATE)
+    publisher = rig.command_publisher()
+    stray = TwistStamped(twist=twist(0.3))
+    stray.header.stamp.sec = 12345
+    publisher.publish(stray)
+    rig.spin(2.5)
+    assert len({stamp_ns(m) for m in rig.messages["ground_truth/state"]}) == 1
+    # Repeated, for whoever came late.
+    assert len(rig.messages["ground_truth/state"]) >= 2
+    code, output = rig.stop("simulator_node", signal.SIGTERM)
+    assert code == 0
+    assert output.count("no cmd_vel with stamp 1.000 s") == 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "environment", "message"),
+    [
+        (["suite:=nomnal"], {}, "suite 'nomnal' is unknown"),
+        (["command_type:=twiist"], {}, "parameter 'command_type' is 'twiist', expected one of"),
+        (["lock_step:=true", "command_type:=twist"], {}, "expected command_type: twist_stamped"),
+        (["contract:=/nowhere/robot.yaml"], {}, "/nowhere/robot.yaml"),
+        ([], {"MUJOCO_GL": "disable"}, "apt-get install libosmesa6"),
+    ],
+)
+def test_what_cannot_be_configured_is_refused_in_one_line(rig, parameters, environment, message):
+    rig.start("simulator_node", *parameters, **environment)
+    assert not rig.change("simulator", CONFIGURE)
+    code, output = rig.stop("simulator_node")
+    assert code == 0
+    errors = [line for line in output.splitlines() if "cannot configure" in line]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert "Traceback" not in output
+
+
+def test_an_impossible_transition_does_not_end_the_process(rig):
+    process = rig.start("expert_node")
+    with pytest.raises(AssertionError, match="did not answer"):
+        rig.change("docking_expert", ACTIVATE, timeout_s=2.0)
+    assert process.poll() is None
+    assert rig.change("docking_expert", CONFIGURE)

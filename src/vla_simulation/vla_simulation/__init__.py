@@ -1,0 +1,1 @@
+"""MuJoCo docking environment, scripted expert, and the ROS nodes around them."""

@@ -1,0 +1,328 @@
+"""The simulated robot as a ROS 2 lifecycle node."""
+
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import Twist, TwistStamped
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile
+from rclpy.timer import Timer
+from vla_msgs.srv import ResetSimulation
+
+from vla_core.contract import Contract
+from vla_core.errors import VlaError
+from vla_simulation.config import (
+    CONTROL_PERIOD_NS,
+    CONTROL_PERIOD_S,
+    CameraConfig,
+    SimulationConfig,
+)
+from vla_simulation.environment import DockingEnv
+from vla_simulation.errors import SimulationError
+from vla_simulation.node_main import logged, run
+from vla_simulation.node_parameters import ParameterSpec, declare, values
+from vla_simulation.pacing import Pacer
+from vla_simulation.publishers import RobotPublishers
+from vla_simulation.ros_messages import time_message
+from vla_simulation.suites import suite_names
+
+_COMMAND_TYPES = {"twist": Twist, "twist_stamped": TwistStamped}
+_FIRST_STAMP_NS = 1_000_000_000
+_WATCH_PERIOD_S = 0.25
+_REPEAT_S = 1.0
+
+PARAMETERS = {
+    "contract": ParameterSpec(
+        "",
+        "Contract of the robot (path of a YAML file): decides the command type unless command_type "
+        "is given. Empty: none",
+        read_only=True,
+    ),
+    "suite": ParameterSpec(
+        "nominal", f"Suite of the first episode, read when configured: {', '.join(suite_names())}"
+    ),
+    "seed": ParameterSpec(0, "Seed of the first episode, read when configured", 0, 2**62),
+    "image_width_px": ParameterSpec(160, "Width of the camera's image", 16, 1920, read_only=True),
+    "image_height_px": ParameterSpec(120, "Height of the camera's image", 16, 1080, read_only=True),
+    "command_type": ParameterSpec(
+        "auto",
+        "Message type of cmd_vel; auto takes the contract's, or twist_stamped without one",
+        read_only=True,
+        choices=("auto", *_COMMAND_TYPES),
+    ),
+    "lock_step": ParameterSpec(
+        False,
+        "Advance one control period per TwistStamped that carries the stamp of the newest "
+        "observation, instead of by the clock; publishes /clock",
+        read_only=True,
+    ),
+    "lock_step_timeout_s": ParameterSpec(
+        5.0, "Log a warning when no command came for this long in lock-step [s]", 0.1, 600.0
+    ),
+    "real_time_factor": ParameterSpec(
+        1.0,
+        "Simulated time per wall time without lock_step; other than 1 publishes /clock",
+        0.05,
+        20.0,
+        read_only=True,
+    ),
+    "command_timeout_s": ParameterSpec(
+        0.5, "Stop when no command came for this long (not in lock-step) [s]", 0.05, 10.0
+    ),
+}
+
+
+class SimulatorNode(LifecycleNode):
+    """Publishes what a robot publishes, and drives by ``cmd_vel``."""
+
+    def __init__(self) -> None:
+        super().__init__("simulator")
+        declare(self, PARAMETERS)
+        # Never simulated time: this node makes it.
+        self._wall_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._system_clock = Clock(clock_type=ClockType.SYSTEM_TIME)
+        self._env: DockingEnv | None = None
+        self._topics: RobotPublishers | None = None
+        self._timer: Timer | None = None
+        self._active = False
+        self._command = np.zeros(2)
+        self._command_time_s = 0.0
+        self._stamp_ns = _FIRST_STAMP_NS
+        self._waiting_since_s: float | None = None
+        self._warned = False
+
+    # Transitions -------------------------------------------------------------------------------
+
+    @logged
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Build the environment and the topics."""
+        try:
+            settings = values(self, PARAMETERS)
+            command_type = _command_type(settings)
+            self._lock_step: bool = settings["lock_step"]
+            self._real_time_factor: float = settings["real_time_factor"]
+            camera = CameraConfig(settings["image_width_px"], settings["image_height_px"])
+            config = SimulationConfig(camera=camera)
+            self._env = DockingEnv(settings["suite"], render=True, config=config)
+            self._env.reset(seed=settings["seed"])
+        except VlaError as error:
+            self.get_logger().error(f"cannot configure: {error}")
+            self._release()
+            return TransitionCallbackReturn.FAILURE
+        self._simulated_time = (
+            self._lock_step
+            or self._real_time_factor != 1.0
+            or bool(self.get_parameter("use_sim_time").value)
+        )
+        self._topics = RobotPublishers(self, clock=self._simulated_time)
+        self._command_subscription = self.create_subscription(
+            command_type, "cmd_vel", self._receive_command, QoSProfile(depth=10)
+        )
+        self._reset_service = self.create_service(ResetSimulation, "~/reset", self._reset)
+        self.get_logger().info(
+            f"suite '{self._env.suite.name}', seed {self._env.seed}: "
+            f'"{self._env.instruction}", cmd_vel as {command_type.__name__}'
+            + (", in lock-step" if self._lock_step else "")
+        )
+        return super().on_configure(state)
+
+    @logged
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin to publish and to drive."""
+        result = super().on_activate(state)
+        self._active = True
+        self._stop_robot()
+        if self._topics is not None:
+            self._topics.restart()
+        if self._lock_step:
+            self._timer = self.create_timer(_WATCH_PERIOD_S, self._watch, clock=self._wall_clock)
+            self._publish()
+        else:
+            period_s = CONTROL_PERIOD_S / self._real_time_factor
+            self._pacer = Pacer(period_s)
+            self._timer = self.create_timer(period_s, self._tick, clock=self._wall_clock)
+        return result
+
+    @logged
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stand still and fall silent."""
+        self._stop()
+        return super().on_deactivate(state)
+
+    @logged
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Take environment and topics down."""
+        self._release()
+        return super().on_cleanup(state)
+
+    @logged
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Take environment and topics down."""
+        self._release()
+        return super().on_shutdown(state)
+
+    @logged
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Take environment and topics down; the node can be configured again."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def close(self) -> None:
+        """Free the OpenGL context before the process ends."""
+        self._release()
+
+    # Driving -----------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """Real time: simulate what is due, publish once."""
+        assert self._env is not None
+        now_s = time.monotonic()
+        due = self._pacer.due(now_s)
+        if due == 0:
+            return
+        timeout_s = self.get_parameter("command_timeout_s").value / self._real_time_factor
+        command = self._command
+        if now_s - self._command_time_s > timeout_s:
+            command = np.zeros(2)
+        try:
+            for _ in range(due - 1):
+                self._env.advance(command)
+            self._env.step(command)
+            self._stamp_ns += due * CONTROL_PERIOD_NS
+            self._publish()
+        except Exception:
+            self._fail()
+
+    def _receive_command(self, message: Twist | TwistStamped) -> None:
+        if not self._active:
+            return
+        twist = message.twist if isinstance(message, TwistStamped) else message
+        command = np.array([twist.linear.x, twist.angular.z])
+        if not np.isfinite(command).all():
+            self.get_logger().error(
+                f"cmd_vel has {command.tolist()}, expected finite numbers: the robot stops",
+                throttle_duration_sec=1.0,
+            )
+            command = np.zeros(2)
+        if self._lock_step:
+            stamp = message.header.stamp
+            if stamp.sec * 1_000_000_000 + stamp.nanosec == self._stamp_ns:
+                self._step_once(command)
+            return
+        self._command = command
+        self._command_time_s = time.monotonic()
+
+    def _step_once(self, command: np.ndarray) -> None:
+        """Lock-step: the awaited command is here."""
+        assert self._env is not None
+        try:
+            self._env.step(command)
+            self._stamp_ns += CONTROL_PERIOD_NS
+            self._publish()
+        except Exception:
+            self._fail()
+
+    def _watch(self) -> None:
+        """Lock-step: nobody answers. Subscribers that came late get the observations again."""
+        if self._waiting_since_s is None:
+            return
+        waited_s = time.monotonic() - self._waiting_since_s
+        if waited_s > self.get_parameter("lock_step_timeout_s").value and not self._warned:
+            self._warned = True
+            self.get_logger().warning(
+                f"lock-step: no cmd_vel with stamp {self._stamp_ns * 1e-9:.3f} s for "
+                f"{waited_s:.1f} s, expected a TwistStamped with the stamp of the observation"
+            )
+        if waited_s > _REPEAT_S and time.monotonic() - self._published_s > _REPEAT_S:
+            warned, since_s = self._warned, self._waiting_since_s
+            self._publish()
+            self._warned, self._waiting_since_s = warned, since_s
+
+    def _publish(self) -> None:
+        assert self._env is not None
+        assert self._topics is not None
+        if not self._simulated_time:
+            self._stamp_ns = self._system_clock.now().nanoseconds
+        self._topics.publish(self._env, time_message(self._stamp_ns))
+        self._published_s = self._waiting_since_s = time.monotonic()
+        self._warned = False
+
+    def _reset(
+        self, request: ResetSimulation.Request, response: ResetSimulation.Response
+    ) -> ResetSimulation.Response:
+        try:
+            if self._env is None:
+                raise SimulationError(f"{self.get_name()} is not configured, configure it first")
+            options = {"suite": request.suite} if request.suite else None
+            self._env.reset(seed=request.seed, options=options)
+        except VlaError as error:
+            response.message = str(error)
+            return response
+        self._stop_robot()
+        # A gap, so that nobody takes observations of two episodes for one.
+        self._stamp_ns += _FIRST_STAMP_NS
+        if self._active and self._lock_step:
+            self._publish()
+        response.success = True
+        response.instruction = self._env.instruction
+        return response
+
+    def _fail(self) -> None:
+        self.get_logger().error(f"the simulation failed and stops:\n{traceback.format_exc()}")
+        self.trigger_deactivate()
+
+    def _stop_robot(self) -> None:
+        self._command = np.zeros(2)
+        self._command_time_s = 0.0
+
+    def _stop(self) -> None:
+        self._active = False
+        self._waiting_since_s = None
+        if self._timer is not None:
+            self.destroy_timer(self._timer)
+            self._timer = None
+
+    def _release(self) -> None:
+        self._stop()
+        if self._topics is not None:
+            self._topics.destroy()
+            self._topics = None
+            self.destroy_subscription(self._command_subscription)
+            self.destroy_service(self._reset_service)
+        if self._env is not None:
+            self._env.close()
+            self._env = None
+
+
+def _command_type(settings: dict[str, Any]) -> type[Twist] | type[TwistStamped]:
+    """Message type of cmd_vel by the parameters.
+
+    Raises:
+        VlaError: the contract cannot be read, or lock-step was asked for with a bare Twist.
+    """
+    name = settings["command_type"]
+    if name == "auto":
+        stamped = not settings["contract"] or Contract.load(
+            settings["contract"]
+        ).action.type.endswith("/TwistStamped")
+        name = "twist_stamped" if stamped else "twist"
+    if settings["lock_step"] and name != "twist_stamped":
+        raise SimulationError(
+            "lock_step is true with cmd_vel as Twist, expected command_type: twist_stamped: "
+            "a command must carry the stamp of its observation"
+        )
+    return _COMMAND_TYPES[name]
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM."""
+    return run(SimulatorNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""What only a simulator knows."""
+
+from dataclasses import dataclass
+
+from vla_core.geometry import Pose2D
+
+
+@dataclass(frozen=True)
+class Truth:
+    """True state of an episode.
+
+    Attributes:
+        time_s: since the reset.
+        world_from_base: pose of the robot.
+        world_from_dock: pose of the robot when docked at the commanded station.
+        dock_from_base: the error: x negative while still in front, y left, yaw.
+        speed_mps: of the base, without sign.
+        docked: within tolerance and at rest for the settling time, without a collision before.
+        precise: docked, and within the tight tolerance.
+        mated: both charging pins are pressed onto their plates.
+        charging: mated for long enough that the charger switched on.
+        collision: the robot touched anything but floor, plates and buffers since the reset.
+        collision_with: the two bodies of the first collision, or empty.
+        contact_speed_mps: when the pins first mated; NaN before.
+    """
+
+    time_s: float
+    world_from_base: Pose2D
+    world_from_dock: Pose2D
+    dock_from_base: Pose2D
+    speed_mps: float
+    docked: bool
+    precise: bool
+    mated: bool
+    charging: bool
+    collision: bool
+    collision_with: str
+    contact_speed_mps: float

@@ -1,0 +1,179 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from vla_core import keys
+from vla_core.contract import Contract
+from vla_core.normalization import FieldStatistics, Statistics
+from vla_training.dataset import DOCK_POSE_KNOWN, DockingDataset
+from vla_training.losses import LossConfig, policy_loss
+from vla_training.models import DockingCnnConfig, PolicyOutput, build_model
+from vla_training.models.encoders import EncoderConfig, Standardize
+from vla_training.models.layers import Film, SpatialSoftmax
+
+SMALL = DockingCnnConfig(
+    encoders=EncoderConfig((8, 16, 16, 32), keypoints=8, learned_tokens=4, scan_sectors=4),
+    width=32,
+    heads=2,
+    layers=1,
+    feedforward=64,
+    condition=16,
+)
+
+
+@pytest.fixture(scope="module")
+def data(dataset):
+    return DockingDataset(dataset)
+
+
+@pytest.fixture
+def model(data):
+    torch.manual_seed(0)
+    return build_model(SMALL, data.contract, data.statistics, data.vocabulary.size)
+
+
+def test_shapes_and_size_of_the_default(data):
+    model = build_model(DockingCnnConfig(), data.contract, data.statistics, data.vocabulary.size)
+    output = model.predict(data.batch(torch.arange(3)))
+    assert output.actions.shape == (3, 10, 2)
+    assert output.actions.dtype == torch.float32
+    assert output.dock_pose.shape == (3, 4)
+    assert 0.7e6 < sum(p.numel() for p in model.parameters()) < 1.2e6
+
+
+def test_every_parameter_gets_a_gradient(model, data):
+    # The residual blocks start as the identity: one step first.
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    batch = data.batch(torch.arange(16))
+    batch[keys.VALID][::2] = 0.0
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss, _ = policy_loss(model.predict(batch), batch, model.action_spread, LossConfig())
+        loss.backward()
+        optimizer.step()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().max() > 0.0, name
+
+
+def test_one_batch_can_be_learned_by_heart(model, data):
+    batch = data.batch(torch.arange(0, 64, 4))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(120):
+        loss, _ = policy_loss(model.predict(batch), batch, model.action_spread, LossConfig())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.1 * losses[0]
+    with torch.no_grad():
+        other = {**batch, keys.IMAGE: batch[keys.IMAGE].flip(0)}
+        assert (model.predict(other).actions - model.predict(batch).actions).abs().max() > 1e-3
+
+
+def test_an_invalid_stream_does_not_leak_through(model, data):
+    model.eval()
+    batch = data.batch(torch.arange(4))
+    for index, key in enumerate(data.contract.keys):
+        hidden = {**batch, keys.VALID: batch[keys.VALID].clone()}
+        hidden[keys.VALID][:, index] = 0.0
+        garbage = {**hidden, key: torch.zeros_like(batch[key])}
+        if batch[key].is_floating_point():
+            garbage[key] = torch.full_like(batch[key], torch.nan)
+        with torch.no_grad():
+            expected, got = model.predict(hidden).actions, model.predict(garbage).actions
+        torch.testing.assert_close(got, expected, rtol=0, atol=0)
+        with torch.no_grad():
+            assert not torch.equal(model.predict(batch).actions, expected)
+
+
+def test_samples_of_a_batch_do_not_depend_on_each_other(model, data):
+    model.eval()
+    batch = data.batch(torch.arange(8))
+    with torch.no_grad():
+        together = model.predict(batch).actions
+        alone = model.predict({key: value[3:4] for key, value in batch.items()}).actions
+    torch.testing.assert_close(alone[0], together[3], rtol=1e-4, atol=1e-6)
+
+
+def test_the_instruction_reaches_the_actions(model, data):
+    batch = data.batch(torch.arange(4))
+    for film in model.modules():
+        if isinstance(film, Film):
+            torch.nn.init.normal_(film.projection.weight, std=0.3)
+    other = {**batch, keys.INSTRUCTION: batch[keys.INSTRUCTION].flip(1)}
+    other[keys.INSTRUCTION][:, 0] = 2
+    with torch.no_grad():
+        assert not torch.equal(model.predict(batch).actions, model.predict(other).actions)
+
+
+def test_any_streams_of_the_three_kinds_make_a_policy(data):
+    """A second camera and a scanner of another resolution are a contract, and no code."""
+    values = data.contract.to_dict()
+    camera = {**values["streams"][0], "key": "rear_image", "topic": "rear/image_raw"}
+    camera["decoder"] = {**camera["decoder"], "height_px": 33, "width_px": 50}
+    values["streams"].insert(0, camera)
+    values["streams"][2]["decoder"]["beams"] = 50
+    contract = Contract.from_dict(values)
+    random = np.random.default_rng(0)
+    fields = dict(data.statistics.fields)
+    fields["rear_image"] = fields[keys.IMAGE]
+    fields[keys.SCAN] = FieldStatistics.from_array(random.uniform(0, 8, (9, 50)))
+    model = build_model(SMALL, contract, Statistics(fields), data.vocabulary.size)
+    inputs = [
+        torch.zeros(2, *stream.shape, dtype=getattr(torch, stream.dtype))
+        for stream in contract.streams
+    ]
+    actions = model(*inputs, torch.ones(2, 4), torch.zeros(2, 16, dtype=torch.int64))
+    assert actions.shape == (2, 10, 2)
+    assert torch.isfinite(actions).all()
+
+
+def test_standardize_follows_the_contract(data):
+    field = data.statistics.field(keys.ODOMETRY)
+    values = torch.randn(5, 2)
+    expected = data.statistics.normalize(keys.ODOMETRY, values.numpy())
+    np.testing.assert_allclose(Standardize(field)(values).numpy(), expected, rtol=1e-6, atol=1e-6)
+    none = dataclasses.replace(field, normalization="none")
+    torch.testing.assert_close(Standardize(none)(values), values)
+
+
+def test_pooled_statistics_are_those_of_all_beams_together():
+    beams = np.random.default_rng(0).uniform(0.1, 8.0, (500, 12)) * np.arange(1, 13)
+    pooled = Standardize(FieldStatistics.from_array(beams), pooled=True)
+    np.testing.assert_allclose(pooled.center.numpy(), [beams.mean()], rtol=1e-6)
+    np.testing.assert_allclose(pooled.spread.numpy(), [beams.std()], rtol=1e-6)
+
+
+def test_keypoints_are_where_the_features_are():
+    softmax = SpatialSoftmax(channels=1, keypoints=1, height=5, width=9)
+    torch.nn.init.constant_(softmax.score.weight, 50.0)
+    features = torch.zeros(1, 1, 5, 9)
+    features[0, 0, 4, 2] = 1.0
+    column, row, peak = softmax(features)[0]
+    assert column.item() == pytest.approx(-0.5, abs=1e-3)
+    assert row.item() == pytest.approx(1.0, abs=1e-3)
+    assert peak.item() > 0.99
+
+
+def test_loss_counts_known_labels_only():
+    batch = {
+        keys.ACTION: torch.zeros(2, 3, 2),
+        keys.ACTION_PAD: torch.tensor([[False, True, True], [False, False, True]]),
+        keys.DOCK_POSE: torch.tensor([[1.0, 0.0, 0.0], [9.0, 9.0, 9.0]]),
+        DOCK_POSE_KNOWN: torch.tensor([True, False]),
+    }
+    actions = torch.zeros(2, 3, 2)
+    actions[batch[keys.ACTION_PAD]] = 100.0
+    actions[1, 1] = torch.tensor([0.2, 0.4])
+    pose = torch.tensor([[1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
+    spread = torch.tensor([0.1, 0.2])
+    loss, parts = policy_loss(PolicyOutput(actions, pose), batch, spread, LossConfig(beta=0.05))
+    # Both components are off by two units: 2 - beta / 2, in one of three known steps.
+    assert parts["action"].item() == pytest.approx((2.0 - 0.025) / 3.0, rel=1e-5)
+    assert parts["dock_pose"].item() == 0.0
+    assert loss.item() == pytest.approx(parts["action"].item())

@@ -1,0 +1,36 @@
+"""Confidence intervals."""
+
+from __future__ import annotations
+
+import math
+
+Z_95 = 1.959963984540054
+"""Two-sided 95 % quantile of the normal distribution."""
+
+
+def wilson_interval(successes: int, trials: int, z: float = Z_95) -> tuple[float, float]:
+    """Interval of a success rate that holds for few trials and rates near 0 and 1.
+
+    Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 1927.
+
+    Args:
+        successes: 0 to `trials`.
+        trials: At least 1.
+        z: Quantile of the normal distribution.
+
+    Returns:
+        Lower and upper end, each from 0 to 1.
+
+    Raises:
+        ValueError: If the counts are impossible.
+    """
+    if not 0 <= successes <= trials or trials == 0:
+        raise ValueError(f"{successes} successes of {trials} trials, expected 0 <= s <= n, n >= 1")
+    rate = successes / trials
+    scale = 1.0 + z * z / trials
+    center = (rate + z * z / (2.0 * trials)) / scale
+    half = z / scale * math.sqrt(rate * (1.0 - rate) / trials + (z / (2.0 * trials)) ** 2)
+    # At the ends the formula gives 0 and 1 but for rounding.
+    low = 0.0 if successes == 0 else max(0.0, center - half)
+    high = 1.0 if successes == trials else min(1.0, center + half)
+    return low, high

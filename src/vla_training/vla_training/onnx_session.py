@@ -1,0 +1,42 @@
+"""Running an exported policy on one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from vla_core import keys
+from vla_core.bundle import PolicyBundle
+from vla_core.chunk_policy import ChunkPolicy, Feeds
+from vla_training.errors import EvaluationError
+
+
+def make_runner(model: Path) -> Callable[[Feeds], np.ndarray]:
+    """A function from feeds to actions (B, H, A) float32 [m/s, rad/s].
+
+    Raises:
+        EvaluationError: If ONNX Runtime cannot load the graph.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(
+            str(model), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        # ONNX Runtime's exceptions have no common base.
+        raise EvaluationError(f"model {model} cannot be loaded: {error}") from error
+
+    def run(feeds: Feeds) -> np.ndarray:
+        return session.run([keys.MODEL_OUTPUT], feeds)[0]
+
+    return run
+
+
+def load_policy(bundle: PolicyBundle) -> ChunkPolicy:
+    """The bundle's policy, ready to call."""
+    return ChunkPolicy(bundle, make_runner(bundle.model_path))
