@@ -2,8 +2,10 @@
 
 import collections
 import contextlib
+import itertools
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -61,7 +63,7 @@ class Rig:
 
     def listen(self, *topics, reliable=True):
         policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-        qos = QoSProfile(depth=100, reliability=policy)
+        qos = QoSProfile(depth=2000, reliability=policy)
         for topic in topics:
             self.node.create_subscription(
                 TOPICS[topic], topic, lambda m, topic=topic: self._keep(topic, m), qos
@@ -123,9 +125,8 @@ class Rig:
         messages = self.messages["ground_truth/state"]
         return messages[-1] if messages else None
 
-    def rate_hz(self, topic):
-        arrivals = self.arrivals_s[topic]
-        return (len(arrivals) - 1) / (arrivals[-1] - arrivals[0])
+    def median_period_s(self, topic):
+        return statistics.median(b - a for a, b in itertools.pairwise(self.arrivals_s[topic]))
 
     def stop(self, module, number=signal.SIGINT):
         """End a process and return its exit code and output."""

@@ -49,8 +49,13 @@ def test_in_real_time_everything_is_published_at_its_rate_and_the_expert_docks(r
     assert rig.spin_until(lambda: rig.state is not None and rig.state.docked, 25.0)
 
     for topic in ROBOT_TOPICS:
-        expected = 5.0 if topic == "battery_state" else 20.0
-        assert rig.rate_hz(topic) == pytest.approx(expected, rel=0.1), topic
+        expected = 0.2 if topic == "battery_state" else 0.05
+        assert rig.median_period_s(topic) == pytest.approx(expected, rel=0.15), topic
+    # Late ticks are made up for, so that a loaded machine does not slow the robot down.
+    arrivals_s = rig.arrivals_s["ground_truth/state"]
+    states = rig.messages["ground_truth/state"]
+    simulated_s = states[-1].time_s - states[0].time_s
+    assert simulated_s == pytest.approx(arrivals_s[-1] - arrivals_s[0], rel=0.1)
     assert rig.state.mated
     assert not rig.state.collision
     assert rig.state.suite == "nominal"
@@ -92,6 +97,13 @@ def test_in_lock_step_the_noisy_expert_docks_as_in_the_environment(rig):
     assert rig.spin_until(lambda: rig.state is not None and rig.state.docked, 40.0)
     duration_s = rig.state.time_s
     rig.change("simulator", DEACTIVATE)
+    last_ns = stamp_ns(rig.state)
+
+    def everything_arrived():
+        topics = ("camera/image_raw", "scan", "odom", "ground_truth/dock_pose")
+        return all(stamp_ns(rig.messages[topic][-1]) >= last_ns for topic in topics)
+
+    assert rig.spin_until(everything_arrived, 10.0)
     rig.spin(0.5)
 
     stamps = [stamp_ns(m) for m in rig.messages["ground_truth/state"]]

@@ -1,6 +1,5 @@
 """Docking as a Gymnasium environment, in lock-step: nothing moves between two calls of step()."""
 
-import math
 from typing import Any
 
 import gymnasium
@@ -20,10 +19,10 @@ from vla_simulation.config import (
 from vla_simulation.errors import SimulationError
 from vla_simulation.opengl import mujoco
 from vla_simulation.robot import Robot
-from vla_simulation.scene import Scene, sample_scene
+from vla_simulation.scene import Scene
 from vla_simulation.sensors import Camera, Scanner
 from vla_simulation.stage import Stage
-from vla_simulation.starts import sample_start
+from vla_simulation.starts import sample_episode
 from vla_simulation.suites import FIRST_HELD_OUT_SEED, load_suite
 from vla_simulation.truth import Truth
 from vla_simulation.views import Views
@@ -31,7 +30,6 @@ from vla_simulation.world import WorldIndex, compile_model
 
 ACTION_LOW = np.array([-0.3, -1.0], np.float32)
 ACTION_HIGH = np.array([0.5, 1.0], np.float32)
-_SCENE_ATTEMPTS = 50
 
 
 class DockingEnv(gymnasium.Env):
@@ -88,18 +86,7 @@ class DockingEnv(gymnasium.Env):
         self._image: np.ndarray | None = None
         self.seed = 0
         self.action_space = spaces.Box(ACTION_LOW, ACTION_HIGH, dtype=np.float32)
-        self.observation_space = self._make_observation_space()
-
-    def _make_observation_space(self) -> spaces.Dict:
-        camera, scanner = self.config.camera, self.config.scanner
-        parts: dict[str, spaces.Space] = {
-            SCAN: spaces.Box(0.0, np.inf, (scanner.beams,), np.float32),
-            ODOMETRY: spaces.Box(-np.inf, np.inf, (5,), np.float32),
-        }
-        if self._camera is not None:
-            shape = (camera.height_px, camera.width_px, 3)
-            parts = {IMAGE: spaces.Box(0, 255, shape, np.uint8), **parts}
-        return spaces.Dict(parts)
+        self.observation_space = _observation_space(self.config, render)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -124,7 +111,13 @@ class DockingEnv(gymnasium.Env):
         self.seed = int(self.np_random.integers(FIRST_HELD_OUT_SEED)) if seed is None else seed
         streams = np.random.SeedSequence(self.seed).spawn(4)
         scene_rng, start_rng, robot_rng, sensor_rng = map(np.random.default_rng, streams)
-        self._scene, start = self._draw(scene_rng, start_rng)
+        drawn = sample_episode(scene_rng, start_rng, self.suite, self.config.station)
+        if drawn is None:
+            raise SimulationError(
+                f"suite '{self.suite.name}' seed {self.seed}: no start free of clutter, expected a "
+                "room with space: less clutter_count, a larger room or nearer starts"
+            )
+        self._scene, start = drawn
         ranges = self.suite.randomization
         mujoco.mj_resetData(self._model, self._data)
         self._stage.apply(self._scene, self._data)
@@ -137,20 +130,6 @@ class DockingEnv(gymnasium.Env):
         self._steps = 0
         self._sense()
         return self._observation(), self._info()
-
-    def _draw(
-        self, scene_rng: np.random.Generator, start_rng: np.random.Generator
-    ) -> tuple[Scene, Pose2D]:
-        for _ in range(_SCENE_ATTEMPTS):
-            scene = sample_scene(scene_rng, self.suite.randomization, self.config.station)
-            start = sample_start(start_rng, scene, self.suite.start)
-            if start is not None:
-                return scene, start
-        raise SimulationError(
-            f"suite '{self.suite.name}' seed {self.seed}: no start free of clutter in "
-            f"{_SCENE_ATTEMPTS} scenes, expected a room with space: less clutter_count, a larger "
-            "room or nearer starts"
-        )
 
     def step(
         self, action: np.ndarray
@@ -268,33 +247,13 @@ class DockingEnv(gymnasium.Env):
     def _observation(self) -> dict[str, np.ndarray]:
         odometry = self.robot.odometry
         pose, twist = odometry.pose, (odometry.linear_mps, odometry.angular_radps)
-        observation = {
-            SCAN: self._ranges,
-            ODOMETRY: np.array([pose.x, pose.y, pose.yaw, *twist], np.float32),
-        }
-        if self._image is not None:
-            observation = {IMAGE: self._image, **observation}
-        return observation
+        image = {} if self._image is None else {IMAGE: self._image}
+        motion = np.array([pose.x, pose.y, pose.yaw, *twist], np.float32)
+        return {**image, SCAN: self._ranges, ODOMETRY: motion}
 
     def _info(self) -> dict[str, Any]:
-        truth = self.truth
-        info = {
-            "seed": self.seed,
-            "suite": self.suite.name,
-            "instruction": self.instruction,
-            "time_s": truth.time_s,
-            "dock_from_base": truth.dock_from_base,
-            "speed_mps": truth.speed_mps,
-            "docked": truth.docked,
-            "precise": truth.precise,
-            "contact": truth.mated,
-            "charging": truth.charging,
-            "collision": truth.collision,
-            "collision_with": truth.collision_with,
-        }
-        if not math.isnan(truth.contact_speed_mps):
-            info["contact_speed_mps"] = truth.contact_speed_mps
-        return info
+        episode = {"seed": self.seed, "suite": self.suite.name, "instruction": self.instruction}
+        return {**episode, **self.truth.info()}
 
     def set_base_pose(self, world_from_base: Pose2D) -> None:
         """Put the robot somewhere, at rest, without simulating: for pictures of recorded paths."""
@@ -328,3 +287,14 @@ class DockingEnv(gymnasium.Env):
             self._camera.close()
             self._camera = None
         self._views.close()
+
+
+def _observation_space(config: SimulationConfig, with_image: bool) -> spaces.Dict:
+    parts: dict[str, spaces.Space] = {
+        SCAN: spaces.Box(0.0, np.inf, (config.scanner.beams,), np.float32),
+        ODOMETRY: spaces.Box(-np.inf, np.inf, (5,), np.float32),
+    }
+    if with_image:
+        shape = (config.camera.height_px, config.camera.width_px, 3)
+        parts = {IMAGE: spaces.Box(0, 255, shape, np.uint8), **parts}
+    return spaces.Dict(parts)

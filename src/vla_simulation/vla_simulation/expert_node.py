@@ -44,7 +44,7 @@ class ExpertNode(LifecycleNode):
     @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Create the topics."""
-        qos = QoSProfile(depth=50)
+        qos = QoSProfile(depth=200)
         self._executed = self.create_lifecycle_publisher(TwistStamped, "cmd_vel", qos)
         self._label = self.create_lifecycle_publisher(TwistStamped, "expert/cmd_vel", qos)
         return super().on_configure(state)
@@ -55,7 +55,7 @@ class ExpertNode(LifecycleNode):
         result = super().on_activate(state)
         self._episode = None
         self._state_subscription = self.create_subscription(
-            SimulationState, "ground_truth/state", self._drive, QoSProfile(depth=50)
+            SimulationState, "ground_truth/state", self._drive, QoSProfile(depth=200)
         )
         return result
 

@@ -16,7 +16,7 @@ from vla_simulation import ros_messages
 from vla_simulation.environment import DockingEnv
 
 # Reliable, so that a recording in lock-step has every message; best-effort subscribers match too.
-_QOS = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
+_QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
 _LATCHED = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )

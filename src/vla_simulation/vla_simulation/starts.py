@@ -5,14 +5,34 @@ import math
 import numpy as np
 
 from vla_core.geometry import Pose2D
-from vla_simulation.config import StartConfig
+from vla_simulation.config import StartConfig, StationConfig, SuiteConfig
 from vla_simulation.footprints import Footprint, corridor
-from vla_simulation.scene import Scene
+from vla_simulation.scene import Scene, sample_scene
 
 _STAGING_M = 0.6
+_SCENE_ATTEMPTS = 50
 # A little more than the robot covers.
 _ROBOT_HALF_LENGTH_M = 0.34
 _ROBOT_HALF_WIDTH_M = 0.27
+
+
+def sample_episode(
+    scene_rng: np.random.Generator,
+    start_rng: np.random.Generator,
+    suite: SuiteConfig,
+    station: StationConfig,
+) -> tuple[Scene, Pose2D] | None:
+    """Draw a scene and a start in it; a scene without a free start is drawn again.
+
+    Returns:
+        The scene and `world_from_base`, or None if no scene had a free start.
+    """
+    for _ in range(_SCENE_ATTEMPTS):
+        scene = sample_scene(scene_rng, suite.randomization, station)
+        start = sample_start(start_rng, scene, suite.start)
+        if start is not None:
+            return scene, start
+    return None
 
 
 def sample_start(

@@ -1,6 +1,8 @@
 """What only a simulator knows."""
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 from vla_core.geometry import Pose2D
 
@@ -36,3 +38,20 @@ class Truth:
     collision: bool
     collision_with: str
     contact_speed_mps: float
+
+    def info(self) -> dict[str, Any]:
+        """What the environment hands out at every step; no speed of a contact not yet made."""
+        info = {
+            "time_s": self.time_s,
+            "dock_from_base": self.dock_from_base,
+            "speed_mps": self.speed_mps,
+            "docked": self.docked,
+            "precise": self.precise,
+            "contact": self.mated,
+            "charging": self.charging,
+            "collision": self.collision,
+            "collision_with": self.collision_with,
+        }
+        if not math.isnan(self.contact_speed_mps):
+            info["contact_speed_mps"] = self.contact_speed_mps
+        return info

@@ -18,6 +18,7 @@ VIEWS = ("chase", "overview", "top", "camera")
 _WALL_MARGIN_M = 0.25
 _FREE_SIGHT_HALF_WIDTH_M = 0.5
 _LOWEST_LIGHT_SLOPE = 0.18
+_PICTURE_AMBIENT = 1.3
 TOP_VIEW_HEIGHT_M = 3.4
 """What the top view covers from its lower to its upper edge; it has no perspective."""
 
@@ -54,7 +55,7 @@ class Views:
             return renderer.render()
         camera = _third_person(view, world_from_base, scene)
         with contextlib.ExitStack() as stack:
-            stack.enter_context(self._steep_light())
+            stack.enter_context(self._picture_light())
             if camera.orthographic:
                 stack.enter_context(self._orthographic_height(TOP_VIEW_HEIGHT_M))
             else:
@@ -81,8 +82,11 @@ class Views:
             settings.fovy = angle
 
     @contextlib.contextmanager
-    def _steep_light(self) -> Iterator[None]:
-        """The room has no ceiling: light from aside would draw the walls' shadows on the floor."""
+    def _picture_light(self) -> Iterator[None]:
+        """Brighter and steeper: light from aside would draw the walls' shadows on the floor."""
+        ambient = self._model.vis.headlight.ambient
+        drawn_ambient = ambient.copy()
+        ambient *= _PICTURE_AMBIENT
         direction = self._model.light_dir[self._key_light]
         drawn = direction.copy()
         horizontal = math.hypot(direction[0], direction[1])
@@ -93,6 +97,7 @@ class Views:
             yield
         finally:
             self._model.light_dir[self._key_light] = drawn
+            ambient[:] = drawn_ambient
 
     @contextlib.contextmanager
     def _free_sight(
