@@ -6,7 +6,7 @@ IN_ENV := source env.sh &&
 .PHONY: help setup build demo test lint format clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z ]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup build:  ## install what is missing and build the workspace (source env.sh afterwards)
 	@scripts/setup.sh
@@ -18,7 +18,7 @@ test: setup  ## build, run every test through colcon, print the results
 	@scripts/test.sh
 
 lint: setup  ## ruff, mypy
-	@$(IN_ENV) ruff check . && ruff format --check . && scripts/mypy.sh
+	@$(IN_ENV) ruff check --quiet . && ruff format --check . && scripts/mypy.sh
 
 format: setup  ## rewrite the sources in the project's format
 	@$(IN_ENV) ruff check --fix . ; ruff format .

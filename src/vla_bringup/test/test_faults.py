@@ -73,9 +73,8 @@ def test_domain_that_does_not_exist(vla, number):
 def test_domain_in_use(vla, domain, record_to):
     first = vla(*IDLE, record_to)
     first.wait_for(ALL_ACTIVE)
-    assert_refused(
-        vla(*IDLE, record_to), f"ROS_DOMAIN_ID={domain} is in use", "/vla_recorder", "export"
-    )
+    second = vla(*IDLE, record_to)
+    assert_refused(second, f"ROS_DOMAIN_ID={domain} is in use: /", "already run", "export")
     assert first.process.poll() is None
 
 

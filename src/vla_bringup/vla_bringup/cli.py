@@ -25,13 +25,10 @@ BROKEN_PIPE: Final = 141
 
 _REMEDIES: Final = {
     "rclpy": "this needs ROS 2: make setup, then source env.sh",
-    "vla_msgs": "build the workspace (make setup) and source env.sh in this shell",
-    "torch": "pip install torch",
-    "onnxruntime": "pip install onnxruntime",
-    "mujoco": "pip install mujoco",
-    "honcho": "pip install honcho",
-    "rosbags": "pip install rosbags",
-    "h5py": "pip install h5py",
+    **dict.fromkeys(
+        ("vla_msgs", "vla_training", "vla_simulation", "vla_recorder", "vla_policy_node"),
+        "build the workspace (make setup) and source env.sh in this shell",
+    ),
 }
 
 
@@ -43,14 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         further codes of its own.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    from importlib.util import find_spec  # TEMPORARY
-
-    modules = {
-        verb: _load(verb)
-        for verbs in GROUPS.values()
-        for verb in verbs
-        if find_spec(f"vla_bringup.verbs.{verb}")
-    }
+    modules = {verb: _load(verb) for verbs in GROUPS.values() for verb in verbs}
     parser = build_parser(modules)
     try:
         parsed = parser.parse_args(arguments)
@@ -96,7 +86,7 @@ def _verb_list(modules: dict[str, ModuleType]) -> str:
     lines = []
     for group, verbs in GROUPS.items():
         lines.append(f"{group}:")
-        lines += [f"  {verb:<10} {modules[verb].HELP}" for verb in verbs if verb in modules]
+        lines += [f"  {verb:<10} {modules[verb].HELP}" for verb in verbs]
         lines.append("")
     return "\n".join([*lines, "vla VERB --help says more."])
 
@@ -115,9 +105,10 @@ def _run(parsed: argparse.Namespace, module: ModuleType) -> int:
     except VlaError as error:
         return _fail(parsed.verb, str(error))
     except ModuleNotFoundError as error:
-        remedy = _REMEDIES.get((error.name or "").partition(".")[0])
-        if remedy is None:
-            raise
+        package = (error.name or "").partition(".")[0]
+        if package in {"", "vla_bringup"}:
+            raise  # a mistake of ours, not of the installation
+        remedy = _REMEDIES.get(package, "`vla doctor` says what is missing")
         return _fail(parsed.verb, f"Python module {error.name} is not installed; {remedy}")
     except KeyboardInterrupt:
         print(file=sys.stderr)

@@ -33,6 +33,7 @@ START_TIMEOUT_S: Final = 60.0
 ANSWER_TIMEOUT_S: Final = 30.0
 SILENCE_TIMEOUT_S: Final = 20.0
 POLL_PERIOD_S: Final = 0.05
+MATCHING_S: Final = 0.5
 OPERATOR: Final = "docking_expert"
 
 
@@ -82,11 +83,11 @@ class EpisodeRunner:
         self._processes.__enter__()
         try:
             self._connect()
+            self._discover()
             for name in (SIMULATOR, EXPERT, RECORDER):
                 self._change_state(name, Transition.TRANSITION_CONFIGURE)
             for name in (EXPERT, RECORDER):
                 self._change_state(name, Transition.TRANSITION_ACTIVATE)
-            self._wait(self._record.server_is_ready, START_TIMEOUT_S, "the recorder's action")
         except BaseException:
             self._processes.__exit__(None, None, None)
             raise
@@ -214,6 +215,13 @@ class EpisodeRunner:
             lambda state: self._on_state(state),
             QoSProfile(depth=100),
         )
+
+    def _discover(self) -> None:
+        for name, client in self._transitions.items():
+            self._wait(client.service_is_ready, START_TIMEOUT_S, f"{name}'s start")
+        self._wait(self._record.server_is_ready, START_TIMEOUT_S, "the recorder's action")
+        # A server may not know the way back to a client yet that knows the server already.
+        time.sleep(MATCHING_S)
 
     def _change_state(self, name: str, transition: int) -> None:
         request = ChangeState.Request()

@@ -106,7 +106,11 @@ class CollectionJobs:
                     pipe.flush()
 
     def _start(self, log: Path, job: Mapping[str, Any], domain: int) -> None:
-        environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
+        environment = {
+            **os.environ,
+            "ROS_DOMAIN_ID": str(domain),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        }
         if not any(name in os.environ for name in PROFILE_VARIABLES):
             profile = share_directory() / "config" / "fastdds_shared_memory.xml"
             environment |= dict.fromkeys(PROFILE_VARIABLES, str(profile))

@@ -17,7 +17,7 @@ from vla_bringup.graph_exit import describe_exit
 from vla_bringup.node_process import die_with_parent, node_command
 
 STOP_TIMEOUT_S: Final = 5.0
-POST_ROLL_S: Final = 0.05  # for what is on its way when the simulator stops
+POST_ROLL_S: Final = 0.1  # for what is on its way when the simulator stops
 ERROR_LINE: Final = re.compile(r"^\[(ERROR|FATAL)\] \[[\d.]+\] \[[\w.]+\]: ")
 EXTRA_TOPICS: Final = ["ground_truth/state", "camera/camera_info"]
 

@@ -85,7 +85,7 @@ def _ros() -> Iterator[Finding]:
         return
     route = "wheels" if Path(spec.origin).is_relative_to(sys.prefix) else "system"
     distribution = os.environ.get("ROS_DISTRO", "unknown distribution")
-    yield Finding("ROS 2", "route", Status.OK, f"{route}, {distribution}, {spec.origin}")
+    yield Finding("ROS 2", "route", Status.OK, f"{route}, {distribution}")
     for package in ("sensor_msgs", "nav_msgs", "lifecycle_msgs", "std_srvs", "cv_bridge"):
         yield _module("ROS 2", package, build)
     yield _module("ROS 2", "vla_msgs", build)

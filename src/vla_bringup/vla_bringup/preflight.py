@@ -154,7 +154,7 @@ def _check_rendering(process: subprocess.Popen) -> str:
     returncode, output, reason = _finish(process)
     if returncode != 0:
         reason = reason or f"the OpenGL driver ended the probe (exit code {returncode})"
-        if "apt-get" not in reason:
+        if "; " not in reason:  # no remedy yet
             reason += "; apt-get install libosmesa6 libegl1 libgl1-mesa-dri"
         raise PreflightError(f"the simulator's camera cannot be rendered: {reason}")
     return output

@@ -27,6 +27,9 @@ def main() -> int:
     """Render; 0 if the picture shows something."""
     try:
         from vla_simulation.opengl import create_renderer, mujoco
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"Python module {error.name} is not installed; make setup\n")
+        return 1
     except Exception as error:  # a library that is there and broken fails while being imported
         backend = os.environ.get("MUJOCO_GL", "default")
         sys.stderr.write(f"the OpenGL back end MUJOCO_GL={backend} does not load ({error})\n")

@@ -59,6 +59,7 @@ class Robot:
         self.charges = True
         self.commands: list[Seen] = []
         self.statuses: list[PolicyStatus] = []
+        self.step_times_s: list[float] = []
         self._speed_mps = 0.0
         self._publishers = {
             name: self.node.create_publisher(kind, topic, qos_profile_sensor_data)
@@ -112,6 +113,7 @@ class Robot:
         self._speed_mps = message.twist.linear.x
 
     def _step(self):
+        self.step_times_s.append(time.monotonic())
         self.gap_m = max(0.0, self.gap_m - 0.05 * self._speed_mps)
         stamp = self.node.get_clock().now().to_msg()
         image = Image(height=30, width=40, encoding="rgb8", step=120, data=bytes(3600))

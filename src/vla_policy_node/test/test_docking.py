@@ -68,12 +68,15 @@ def test_docks_and_is_verified(node, robot, client):
     commands = robot.commands
     assert max(command.v_mps for command in commands) == pytest.approx(0.3), "the chunk's speed"
     assert {command.frame_id for command in commands} == {"base_link"}
-    duration_s = commands[-1].time_s - commands[0].time_s
-    # A busy machine delays ticks and skips some, but never makes more of them.
-    assert 0.5 * 20.0 < (len(commands) - 1) / duration_s < 1.05 * 20.0
+    first_s, last_s = commands[0].time_s, commands[-1].time_s
+    rate_hz = (len(commands) - 1) / (last_s - first_s)
+    assert rate_hz < 1.05 * 20.0
+    # A busy machine makes every timer skip periods: the robot's own 20 Hz are the measure.
+    robot_steps = sum(first_s <= step_s <= last_s for step_s in robot.step_times_s)
+    assert len(commands) > 0.6 * robot_steps
 
     times = [time_s for time_s, _ in client.feedback]
-    assert len(times) / (times[-1] - times[0]) > 5.0
+    assert len(times) > 0.25 * robot_steps, "5 Hz or more"
     last = client.feedback[-1][1]
     assert [stream.key for stream in last.streams] == ["image", "scan", "odometry"]
     assert all(stream.valid for stream in last.streams)

@@ -10,7 +10,7 @@ import pytest
 from action_msgs.msg import GoalStatus
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
-from policy_rig import Client, NodeProcess, is_gone, robot_in, wait_until
+from policy_rig import Client, NodeProcess, is_gone, robot_in, wait, wait_until
 from vla_msgs.action import Dock
 
 
@@ -70,10 +70,12 @@ def test_a_worker_that_hangs_stops_the_robot(start, robot, client):
 
 
 def test_termination_during_a_goal_ends_with_zero_and_without_orphans(driving, robot):
-    node, _ = driving
+    node, handle = driving
     worker = node.worker()
+    result = handle.get_result_async()
     node.signal(signal.SIGTERM)
     assert node.wait() == 0
+    assert wait(result).result.error_code == Dock.Result.UNKNOWN
     wait_until(lambda: is_gone(worker))
     time.sleep(0.1)
     assert robot.commands[-1].v_mps == 0.0

@@ -247,7 +247,7 @@ class InferenceLoop:
                 if self._tick_ns is not None and self._goal is not None and not self._state.fault:
                     return self._tick_ns, self._goal
                 if not worker.is_alive():
-                    raise WorkerError(f"inference process {worker.pid} died while idle")
+                    raise WorkerError(worker.obituary())
                 self._condition.wait(_IDLE_CHECK_S)
         return None
 

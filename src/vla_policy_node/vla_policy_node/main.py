@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rclpy.executors import Executor
 
+    from vla_policy_node.policy_node import PolicyNode
+
 # One for a goal that runs, one for a transition that waits, the others for short callbacks: with
 # all of them taken, rclpy's executor would turn in circles.
 _EXECUTOR_THREADS = 8
-_RESULT_DELIVERY_S = 0.1
 # Python's default of 5 ms is how long a decoding thread may keep the control timer waiting.
 _SWITCH_INTERVAL_S = 0.0005
 
@@ -54,32 +53,44 @@ def main(arguments: list[str] | None = None) -> int:
     executor = MultiThreadedExecutor(_EXECUTOR_THREADS)
     executor.add_node(node)
     failures: list[str] = []
-    spinner = threading.Thread(target=_spin, args=(executor, stop, failures), name="executor")
+    spinner = threading.Thread(target=_spin, args=(executor, node, stop, failures), name="executor")
     spinner.start()
     stop.wait()
     node.close()
     for failure in failures:
         node.get_logger().fatal(f"a callback failed:\n{failure}")
-    time.sleep(_RESULT_DELIVERY_S)  # the executor still sends the result of an aborted goal
+    exit_code = 1 if failures else 0
     executor.shutdown()
     spinner.join()
     node.destroy_node()
     rclpy.try_shutdown()
-    return 1 if failures else 0
+    return exit_code
 
 
-def _spin(executor: Executor, stop: threading.Event, failures: list[str]) -> None:
+def _spin(executor: Executor, node: PolicyNode, stop: threading.Event, failures: list[str]) -> None:
     """Spin until the executor is shut down; an exception of a callback ends the node."""
     try:
-        from rclpy.exceptions import InvalidHandle
-
-        while not stop.is_set():
-            # A transition may destroy something that the executor is just looking at.
-            with contextlib.suppress(InvalidHandle):
-                executor.spin()
+        while not _spin_on(executor, node):
+            pass
     except Exception:
         failures.append(traceback.format_exc())
         stop.set()
+
+
+def _spin_on(executor: Executor, node: PolicyNode) -> bool:
+    """Spin until the executor is shut down (True) or has tripped over a destroyed entity."""
+    from rclpy.exceptions import InvalidHandle
+    from rclpy.impl.implementation_singleton import rclpy_implementation
+
+    try:
+        executor.spin()
+    except (InvalidHandle, rclpy_implementation.RCLError):
+        # rclpy collects the entities to wait for without a lock: one that a transition destroys at
+        # that moment is an error there.
+        if not node.has_just_released:
+            raise
+        return False
+    return True
 
 
 if __name__ == "__main__":

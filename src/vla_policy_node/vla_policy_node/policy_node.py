@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import traceback
@@ -35,6 +36,9 @@ from vla_policy_node.ros_messages import (
 )
 from vla_policy_node.timing import PeriodMonitor
 
+_RESULT_DELIVERY_S = 0.1
+_RELEASE_AFTERMATH_S = 1.0
+
 
 class PolicyNode(LifecycleNode):
     """Serves a policy bundle: the `dock` action in, velocity commands out.
@@ -58,6 +62,7 @@ class PolicyNode(LifecycleNode):
         self._publish_lock = threading.Lock()
         self._teardown_lock = threading.RLock()
         self._undo: list[Callable[[], object]] = []
+        self._released_s = -math.inf
         self._timers_of_activation: list[Any] = []
         self._refuse_impossible_transitions()
 
@@ -123,9 +128,18 @@ class PolicyNode(LifecycleNode):
         self.close()
         return TransitionCallbackReturn.SUCCESS
 
+    @property
+    def has_just_released(self) -> bool:
+        """Whether publishers, subscriptions and the action are being destroyed, or just were."""
+        return time.monotonic() - self._released_s < _RELEASE_AFTERMATH_S
+
     def close(self) -> None:
         """Stop commanding and give everything back. May be called in any state, and twice."""
+        server = self._dock_server
+        interrupted = server is not None and server.busy
         self._stop()
+        if interrupted:
+            time.sleep(_RESULT_DELIVERY_S)  # the executor still sends the result of the goal
         self._release()
 
     # What the transitions are made of
@@ -189,10 +203,12 @@ class PolicyNode(LifecycleNode):
 
     def _release(self) -> None:
         with self._teardown_lock:
+            self._released_s = math.inf
             while self._undo:
                 self._undo.pop()()
             self._dock_server = None
             self._stack = None
+            self._released_s = time.monotonic()
 
     def _refuse_impossible_transitions(self) -> None:
         # rclpy raises into the executor when a transition is asked for that the state does not

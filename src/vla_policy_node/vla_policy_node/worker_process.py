@@ -55,7 +55,7 @@ class WorkerProcess:
             self._connection.send(self._spec)
             ready: Ready = self._receive(timeout_s, f"is not ready after {timeout_s:g} s")
         except OSError as error:
-            raise WorkerError(self._obituary()) from error
+            raise WorkerError(self.obituary()) from error
         if ready.error:
             raise WorkerError(ready.error)
         return ready
@@ -74,7 +74,7 @@ class WorkerProcess:
             self._connection.send(Request(self._sequence, frame, instruction))
             reply: Reply = self._receive(timeout_s, f"gave no answer for {timeout_s:g} s")
         except OSError as error:
-            raise WorkerError(self._obituary()) from error
+            raise WorkerError(self.obituary()) from error
         if reply.sequence != self._sequence:
             raise WorkerError(f"inference process {self.pid} answered out of turn")
         return reply
@@ -102,9 +102,10 @@ class WorkerProcess:
                 raise WorkerError(f"inference process {self.pid} {complaint}")
             return self._connection.recv()
         except EOFError as error:
-            raise WorkerError(self._obituary()) from error
+            raise WorkerError(self.obituary()) from error
 
-    def _obituary(self) -> str:
+    def obituary(self) -> str:
+        """How the process ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_EXIT_TIMEOUT_S)
         code = self._process.returncode

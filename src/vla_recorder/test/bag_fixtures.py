@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -155,3 +156,15 @@ class Recording:
             for key, value in self.custom.items():
                 writer.set_custom_data(key, value)
         return path
+
+
+def messages(bag):
+    """Serialised messages by topic, and the custom metadata."""
+    found = {}
+    with AnyReader([bag]) as reader:
+        for connection in reader.connections:
+            found[connection.topic] = []
+        for connection, _, data in reader.messages():
+            found[connection.topic].append(data)
+        custom = reader.readers[0].storage.metadata.custom
+    return found, custom

@@ -14,8 +14,10 @@ from geometry_msgs.msg import TwistStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from nav_msgs.msg import Odometry
+from rcl_interfaces.srv import SetParameters
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image, LaserScan
@@ -24,6 +26,7 @@ from vla_msgs.msg import SimulationState
 from vla_msgs.srv import StopEpisode
 
 WAIT_S = 20.0
+MATCHING_S = 0.4
 TOPICS = {
     "camera/image_raw": Image,
     "scan": LaserScan,
@@ -55,11 +58,14 @@ class Robot:
             for topic, kind in self._types.items()
             if topic not in skip
         }
-        self.sent = {f"/{topic}": [] for topic in self._publishers}
+        self.forget()
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
         self._thread.start()
+
+    def forget(self):
+        self.sent = {f"/{topic}": [] for topic in self._publishers}
 
     def publish(self, ticks, period_s=0.01, skip=()):
         for tick in range(ticks):
@@ -112,12 +118,26 @@ class Recorder:
             )
         self._change_state = robot.node.create_client(ChangeState, "vla_recorder/change_state")
         self._stop = robot.node.create_client(StopEpisode, "vla_recorder/stop_episode")
+        self._set_parameters = robot.node.create_client(
+            SetParameters, "vla_recorder/set_parameters"
+        )
         self._record = ActionClient(robot.node, RecordEpisode, "vla_recorder/record_episode")
         assert self._change_state.wait_for_service(WAIT_S), self.text
+        # The server may not know the way back to a client yet that knows the server already.
+        time.sleep(MATCHING_S)
 
     @property
     def text(self):
         return self.log.read_text()
+
+    def set(self, **parameters):
+        values = [
+            Parameter(name, value=value).to_parameter_msg() for name, value in parameters.items()
+        ]
+        response = self._set_parameters.call(
+            SetParameters.Request(parameters=values), timeout_sec=WAIT_S
+        )
+        assert all(result.successful for result in response.results), response
 
     def change(self, transition, timeout_s=WAIT_S):
         request = ChangeState.Request()

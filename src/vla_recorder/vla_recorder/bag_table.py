@@ -44,14 +44,12 @@ def print_inspection(console: Console, inspection: Inspection) -> None:
 def _topic_table(topics: list[TopicContents]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("topic", no_wrap=True)
-    table.add_column("type", overflow="fold")
     for heading in ("messages", "Hz", "max gap\nms", "missing", "disorder", "skew ms\nmed/max"):
         table.add_column(heading, justify="right", no_wrap=True)
     for topic in topics:
         skew = topic.skew_s
         table.add_row(
             topic.name,
-            topic.type.rpartition("/")[2],
             str(topic.count),
             f"{topic.rate_hz:.2f}" if topic.count > 1 else "-",
             f"{topic.largest_gap_s * 1e3:.0f}" if topic.count > 1 else "-",

@@ -10,6 +10,9 @@ from rosbags.typesys.store import Typestore
 
 from vla_recorder.errors import BagError
 
+STAMP_END: Final = 12
+"""Bytes of a serialised message up to the end of its stamp, encapsulation header included."""
+
 _HEADER: Final = "std_msgs/msg/Header"
 _NS_PER_S: Final = 1_000_000_000
 
@@ -24,9 +27,10 @@ def header_stamp_ns(data: bytes | memoryview) -> int:
     Raises:
         BagError: the message is shorter than a stamp.
     """
-    if len(data) < 12:
+    if len(data) < STAMP_END:
         raise BagError(
-            f"serialised message of {len(data)} bytes is too short for a header stamp (12 bytes)"
+            f"serialised message of {len(data)} bytes is too short for a header stamp "
+            f"({STAMP_END} bytes)"
         )
     seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
     return int(seconds) * _NS_PER_S + int(nanoseconds)

@@ -18,7 +18,6 @@ from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.service import Service
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from rclpy.timer import Timer
@@ -30,12 +29,17 @@ from vla_core.errors import VlaError
 from vla_recorder import parameters
 from vla_recorder.bag_metadata import Outcome
 from vla_recorder.bag_writer import RecordedTopic
-from vla_recorder.episode import Episode, EpisodeRequest
+from vla_recorder.conversions import (
+    OUTCOMES,
+    episode_request,
+    feedback_message,
+    result_message,
+)
+from vla_recorder.episode import Episode
 from vla_recorder.errors import RecorderError
-from vla_recorder.header_stamps import header_stamp_ns
+from vla_recorder.header_stamps import STAMP_END, header_stamp_ns
 from vla_recorder.message_definitions import MessageDefinitions
 from vla_recorder.recording_plan import RecordingPlan, WatchedStream
-from vla_recorder.replies import OUTCOMES, feedback_message, result_message
 from vla_recorder.stream_monitor import StreamMonitor
 from vla_recorder.topic_subscriptions import TopicSubscriptions
 
@@ -60,10 +64,7 @@ class RecorderNode(LifecycleNode):
         self._monitors: dict[str, tuple[WatchedStream, StreamMonitor]] = {}
         self._sim_time = False
         self._definitions = MessageDefinitions()
-        self._servers: tuple[ActionServer, Service] | None = None
         self._subscriptions_group = MutuallyExclusiveCallbackGroup()
-        self._waiting_group = ReentrantCallbackGroup()
-
         self._topics: TopicSubscriptions | None = None  # while active
         self._goal: ServerGoalHandle | None = None  # from its acceptance until its result
         self._episode: Episode | None = None  # while messages are recorded
@@ -72,6 +73,18 @@ class RecorderNode(LifecycleNode):
         self._pauses: list[Future] = []
         self._next_discovery_s = 0.0
         self._next_feedback_s = 0.0
+        # Offered in every state: a client is told that the recorder is not active instead of
+        # waiting for a server, and it gets the result of an episode that a transition ended.
+        group = ReentrantCallbackGroup()
+        self._server = ActionServer(
+            self,
+            RecordEpisode,
+            "~/record_episode",
+            self._on_record,
+            callback_group=group,
+            cancel_callback=self._on_cancel,
+        )
+        self.create_service(StopEpisode, "~/stop_episode", self._on_stop, callback_group=group)
         # A simulation that stands still must not stop the clockwork.
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(TICK_S, self._tick, clock=self._steady_clock)
@@ -79,7 +92,7 @@ class RecorderNode(LifecycleNode):
     # ------------------------------------------------------------------ lifecycle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Read the contract, check the output folder, offer the action and the service."""
+        """Read the contract and check the output folder."""
         return self._attempt("configure", self._configure)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -91,16 +104,17 @@ class RecorderNode(LifecycleNode):
         return self._attempt("deactivate", self._deactivate)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Withdraw the action and the service."""
+        """Forget the contract."""
         return self._attempt("clean up", self._cleanup)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """End the running episode and let go of everything."""
-        return self._attempt("shut down", self._release)
+        """End the running episode."""
+        return self._attempt("shut down", self._deactivate, self._cleanup)
 
-    def _attempt(self, what: str, step: Callable[[], object]) -> TransitionCallbackReturn:
+    def _attempt(self, what: str, *steps: Callable[[], None]) -> TransitionCallbackReturn:
         try:
-            step()
+            for step in steps:
+                step()
         except VlaError as error:
             self.get_logger().error(f"cannot {what}: {error}")
             return TransitionCallbackReturn.FAILURE
@@ -120,28 +134,12 @@ class RecorderNode(LifecycleNode):
         self._monitors = {
             stream.topic: (stream, StreamMonitor(stream.max_age_s)) for stream in self._plan.watched
         }
-        self._servers = (
-            ActionServer(
-                self,
-                RecordEpisode,
-                "~/record_episode",
-                self._on_record,
-                callback_group=self._waiting_group,
-                cancel_callback=self._on_cancel,
-            ),
-            self.create_service(
-                StopEpisode, "~/stop_episode", self._on_stop, callback_group=self._waiting_group
-            ),
-        )
 
     def _activate(self) -> None:
         requests = self._plan.requests if self._plan is not None else ()
+        group = self._subscriptions_group
         self._topics = TopicSubscriptions(
-            self,
-            requests,
-            self._definitions,
-            self._on_message,
-            self._subscriptions_group,
+            self, requests, self._definitions, self._on_message, group
         )
         self._topics.refresh()
 
@@ -150,17 +148,11 @@ class RecorderNode(LifecycleNode):
         if self._topics is not None:
             self._topics.destroy()
             self._topics = None
+        self._end_pauses()  # an episode that waits for publishers gives up before the next request
 
     def _cleanup(self) -> None:
-        if self._servers is not None:
-            action_server, service = self._servers
-            action_server.destroy()
-            self.destroy_service(service)
-            self._servers = None
-
-    def _release(self) -> None:
-        self._deactivate()
-        self._cleanup()
+        self._plan = None
+        self._monitors = {}
 
     # ------------------------------------------------------------------ action and service
 
@@ -169,24 +161,17 @@ class RecorderNode(LifecycleNode):
             episode = await self._begin(goal)
         except VlaError as error:
             self.get_logger().error(str(error))
-            if goal.is_cancel_requested:
-                goal.canceled()
-            else:
-                goal.abort()
+            _conclude(goal, success=False)
             return RecordEpisode.Result(message=str(error), outcome=Outcome.UNKNOWN.value)
         await self._closed
         self._goal = None
         summary = episode.summary()
-        log = self.get_logger()
-        (log.info if summary.success else log.error)(
-            f"episode {episode.request.name}: {summary.outcome.value}, {summary.message}"
-        )
-        if goal.is_cancel_requested:
-            goal.canceled()
-        elif summary.success:
-            goal.succeed()
+        text = f"episode {episode.request.name}: {summary.outcome.value}, {summary.message}"
+        if summary.success:
+            self.get_logger().info(text)
         else:
-            goal.abort()
+            self.get_logger().error(text)
+        _conclude(goal, success=summary.success)
         return result_message(summary)
 
     async def _begin(self, goal: ServerGoalHandle) -> Episode:
@@ -196,15 +181,7 @@ class RecorderNode(LifecycleNode):
             RecorderError: an episode is running, the node is not active, publishers are missing.
             BagError: the bag cannot be created.
         """
-        fields = goal.request
-        request = EpisodeRequest.checked(
-            fields.name,
-            fields.instruction,
-            fields.operator_name,
-            fields.max_duration_s,
-            fields.metadata_keys,
-            fields.metadata_values,
-        )
+        request = episode_request(goal.request)
         if self._goal is not None:
             raise RecorderError(
                 f"cannot record {request.name}: another episode is being recorded; "
@@ -251,6 +228,11 @@ class RecorderNode(LifecycleNode):
         self._pauses.append(pause)
         return pause
 
+    def _end_pauses(self) -> None:
+        pauses, self._pauses = self._pauses, []
+        for pause in pauses:
+            pause.set_result(None)
+
     def _on_cancel(self, goal: ServerGoalHandle) -> CancelResponse:
         if goal is self._goal and self._episode is not None:
             self._end(Outcome.UNKNOWN, "cancelled", post_roll=False)
@@ -279,10 +261,12 @@ class RecorderNode(LifecycleNode):
 
     def _on_message(self, topic: RecordedTopic, data: bytes) -> None:
         received_ns = self.get_clock().now().nanoseconds
-        stamp_ns = header_stamp_ns(data) if topic.definition.has_header else received_ns
+        has_stamp = topic.definition.has_header and len(data) >= STAMP_END
+        stamp_ns = header_stamp_ns(data) if has_stamp else received_ns
         if self._sim_time:
-            # /clock travels beside the data and may arrive after it.
-            received_ns = max(received_ns, stamp_ns)
+            # How long a message waits is this machine's business, not the simulated robot's; and
+            # /clock travels beside the data, so it may be early or late.
+            received_ns = stamp_ns
         watched = self._monitors.get(topic.name)
         if watched is not None:
             watched[1].update(received_ns, stamp_ns)
@@ -314,9 +298,8 @@ class RecorderNode(LifecycleNode):
 
             def on_finished() -> None:
                 closed.set_result(None)
-                executor = self.executor
-                if executor is not None:
-                    executor.wake()
+                if self.executor is not None:
+                    self.executor.wake()
 
             episode.finish(on_finished)
 
@@ -339,9 +322,7 @@ class RecorderNode(LifecycleNode):
     # ------------------------------------------------------------------ clockwork
 
     def _tick(self) -> None:
-        pauses, self._pauses = self._pauses, []
-        for pause in pauses:
-            pause.set_result(None)
+        self._end_pauses()
         now_s = time.monotonic()
         if self._topics is not None and now_s >= self._next_discovery_s:
             self._next_discovery_s = now_s + DISCOVERY_PERIOD_S
@@ -365,6 +346,15 @@ class RecorderNode(LifecycleNode):
         self._next_feedback_s = time.monotonic() + FEEDBACK_PERIOD_S
         now_ns = self.get_clock().now().nanoseconds
         goal.publish_feedback(feedback_message(episode, self._monitors.values(), now_ns))
+
+
+def _conclude(goal: ServerGoalHandle, *, success: bool) -> None:
+    if goal.is_cancel_requested:
+        goal.canceled()
+    elif success:
+        goal.succeed()
+    else:
+        goal.abort()
 
 
 def main(args: list[str] | None = None) -> int:

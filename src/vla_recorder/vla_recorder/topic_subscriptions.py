@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from rclpy.callback_groups import CallbackGroup
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
@@ -214,6 +215,8 @@ class TopicSubscriptions:
             partial(self._on_data, topic, latched if keep else None),
             qos,
             callback_group=self._callback_group,
+            # The default ones would double what the executor waits for, at every message.
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
             raw=True,
         )
         return _Subscribed(topic, subscription, time.monotonic(), latched)

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 from bag_making import Recording, make_contract, record, write_recording
+from tiny_runs import tiny_config
 
 from vla_core.bundle import PolicyBundle
 from vla_core.contract import Contract
@@ -10,33 +11,9 @@ from vla_simulation.environment import DockingEnv
 from vla_training.conversion import convert
 from vla_training.export import export_bundle
 from vla_training.trainer import TrainingResult, train
-from vla_training.training_config import TrainingConfig, load_training_config
 
 # The tests' tensors are small: more threads only wait for each other.
 torch.set_num_threads(1)
-
-TINY = (
-    "steps=12",
-    "threads=1",
-    "batch_size=8",
-    "precision=float32",
-    "validate_every=5",
-    "model.encoders.channels=[8, 8, 8, 16]",
-    "model.encoders.keypoints=4",
-    "model.encoders.learned_tokens=2",
-    "model.encoders.scan_sectors=3",
-    "model.width=16",
-    "model.heads=2",
-    "model.layers=1",
-    "model.feedforward=16",
-    "model.condition=8",
-    "model.dropout=0.1",
-)
-
-
-def tiny_config(dataset: Path, folder: Path, *overrides: str) -> TrainingConfig:
-    """A run of seconds."""
-    return load_training_config(dataset, folder, overrides=[*TINY, *overrides])
 
 
 @pytest.fixture(scope="session")

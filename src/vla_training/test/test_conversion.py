@@ -10,6 +10,7 @@ from bag_making import (
     START_NS,
     Message,
     T,
+    header,
     twist,
     write_bag,
     write_recording,
@@ -17,6 +18,7 @@ from bag_making import (
 
 from vla_core.frames import MISSING_AGE_NS, FrameAssembler
 from vla_core.normalization import FieldStatistics
+from vla_training.alignment import EpisodeAligner
 from vla_training.bags import BagReader, find_bags
 from vla_training.conversion import convert
 from vla_training.dataset_file import DatasetFile
@@ -134,6 +136,37 @@ def test_header_stamps_count_and_not_the_time_of_reception(tmp_path, recordings,
     ):
         for name in (observation("image"), VALID, AGE_NS, ACTION, TICK_NS):
             np.testing.assert_array_equal(late.read(name, ALL), prompt.read(name, ALL))
+
+
+@pytest.mark.parametrize("lag_s", [4, 9])
+def test_a_topic_may_lag_behind_the_others(tmp_path, recordings, contract, lag_s):
+    """Written by a busy recorder beside a simulation that runs faster than real time."""
+    messages = [
+        dataclasses.replace(m, received_ns=m.stamp_ns + lag_s * 10**9) if m.topic == "/scan" else m
+        for m in recordings[5].messages
+    ]
+    with convert_one(tmp_path, contract, messages) as data:
+        assert data.read(VALID, ALL).all()
+        assert data.frames == len(recordings[5].labels)
+
+
+def test_memory_does_not_grow_with_the_bag(tmp_path, recordings, contract):
+    """A camera that dies leaves the others waiting for ten seconds at most."""
+    messages = without(recordings[5], "/camera/image_raw", 5)
+    for turn in range(1, 8):
+        for message in without(recordings[5], "/camera/image_raw"):
+            stamp_ns = message.stamp_ns + turn * len(recordings[5].labels) * PERIOD_NS
+            later = dataclasses.replace(message.message, header=header(stamp_ns))
+            messages.append(Message(message.topic, stamp_ns, later))
+    write_bag(tmp_path / "bag", messages)
+    with BagReader(tmp_path / "bag") as reader:
+        aligner = EpisodeAligner(reader, contract, block_rows=16)
+        blocks, held = 0, 0
+        for rows in aligner.blocks():
+            blocks += len(rows[VALID])
+            held = max(held, max(len(s) for s in aligner._assembler._samples.values()))
+    assert blocks == 8 * len(recordings[5].labels)
+    assert held <= 10.0 * 20 + 20
 
 
 def test_without_a_label_topic_commands_are_the_action(tmp_path, recordings, contract):

@@ -5,7 +5,7 @@ import pickle
 import pytest
 import torch
 import yaml
-from conftest import tiny_config
+from tiny_runs import tiny_config
 
 from vla_training.checkpoints import load_checkpoint
 from vla_training.configuration import preset_names, to_dict
@@ -54,6 +54,11 @@ def test_a_resumed_run_ends_with_the_same_bits(trained, tmp_path):
     assert same(got.weights, expected.weights)
     assert same(got.trainer["weights"], expected.trainer["weights"])
     assert got.metrics == expected.metrics
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").open()]
+    assert steps == [5, 7, 10, 12]
+    train(config, progress=False)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").open()]
+    assert steps == [5, 10, 12]
 
 
 def test_resuming_another_run_is_refused(trained, dataset, tmp_path):

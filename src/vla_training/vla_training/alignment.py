@@ -37,12 +37,16 @@ from vla_training.errors import ConversionError
 POSE_TYPE: Final = "geometry_msgs/msg/PoseStamped"
 
 REORDER_WINDOW_NS: Final = 500_000_000
-"""A message may arrive this much later than one with a newer stamp and still count."""
+"""A message may arrive this much later than a newer one of its topic and still count."""
+
+LAG_WINDOW_NS: Final = 10_000_000_000
+"""A topic may lag this much behind the others. A recorder that is busy takes one topic after the
+other, and a simulation may run many times faster than real time."""
 
 LABEL_MAX_AGE_NS: Final = 500_000_000
 """A command or pose older than this at a tick labels nothing."""
 
-CLOCK_JUMP_NS: Final = 10_000_000_000
+CLOCK_JUMP_NS: Final = 30_000_000_000
 """Stamps that leap by more than this, either way, make a bag unusable."""
 
 _CAPACITY: Final = 4096
@@ -53,11 +57,13 @@ class AlignmentCounts:
     """What happened to the messages of a bag.
 
     Attributes:
+        rows: Rows made.
         messages: Messages read.
         late: Messages that arrived after their time had been written.
         unstamped: Messages whose time of reception had to stand in for a stamp.
     """
 
+    rows: int = 0
     messages: int = 0
     late: int = 0
     unstamped: int = 0
@@ -137,7 +143,7 @@ class EpisodeAligner:
             )
         if contract.dock_pose_topic:
             connection = reader.connection(contract.dock_pose_topic, [POSE_TYPE])
-            if connection is not None:
+            if connection is not None and connection.msgcount:
                 routes[connection.id] = (keys.DOCK_POSE, connection)
         return routes
 
@@ -151,7 +157,7 @@ class EpisodeAligner:
         connections = [connection for _, connection in self._routes.values()]
         for connection, received_ns, message in self._reader.messages(connections):
             self._take(self._routes[connection.id][0], received_ns, message)
-            yield from self._advance(self._newest_ns_or_zero() - REORDER_WINDOW_NS)
+            yield from self._advance(self._complete_ns())
         if self._tick_ns is None:
             expected = {*self._contract.keys, keys.ACTION}
             missing = ", ".join(sorted(expected - self._first_ns.keys()))
@@ -165,6 +171,11 @@ class EpisodeAligner:
 
     def _newest_ns_or_zero(self) -> int:
         return self._newest_ns if self._newest_ns is not None else 0
+
+    def _complete_ns(self) -> int:
+        """Up to here nothing more is to be expected of any topic."""
+        heard_ns = min(self._last_ns.get(key, 0) for key, _ in self._routes.values())
+        return max(heard_ns - REORDER_WINDOW_NS, self._newest_ns_or_zero() - LAG_WINDOW_NS)
 
     def _take(self, key: str, received_ns: int, message: Any) -> None:
         self.counts.messages += 1
@@ -197,7 +208,7 @@ class EpisodeAligner:
 
     def _prune(self) -> None:
         """Let go of what was received long before the first row, which needs the newest only."""
-        horizon_ns = self._newest_ns_or_zero() - REORDER_WINDOW_NS
+        horizon_ns = self._newest_ns_or_zero() - LAG_WINDOW_NS
         if horizon_ns - self._pruned_ns > REORDER_WINDOW_NS:
             self._pruned_ns = horizon_ns
             self._assembler.assemble(horizon_ns)
@@ -229,6 +240,7 @@ class EpisodeAligner:
     def _flush(self) -> Rows:
         frames, actions, action_valid, poses, pose_valid = zip(*self._pending, strict=True)
         self._pending = []
+        self.counts.rows += len(frames)
         rows = {
             observation(key): np.stack([frame.arrays[key] for frame in frames])
             for key in self._contract.keys

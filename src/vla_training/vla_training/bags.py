@@ -109,11 +109,12 @@ class BagReader:
         try:
             reader = Reader(self._path)
             reader.open()
+            self._reader = reader
+            self.metadata = _read_metadata(self._path, reader.storage.metadata.custom)
         except Exception as error:
             # A damaged file makes the library fail in many ways; each means the same here.
+            self.__exit__(None, None, None)
             raise ConversionError(f"bag {self._path} cannot be opened: {_said(error)}") from error
-        self._reader = reader
-        self.metadata = _read_metadata(self._path, reader.storage.metadata.custom)
         return self
 
     def __exit__(

@@ -21,7 +21,7 @@ from vla_training.bags import BagMetadata, BagReader, find_bags
 from vla_training.dataset_file import DatasetFile
 from vla_training.dataset_layout import NO_SEED, TRAINING, VALIDATION, row_specs
 from vla_training.dataset_writer import DatasetWriter, EpisodeSource
-from vla_training.errors import ConversionError, DatasetError
+from vla_training.errors import ConversionError
 from vla_training.progress import ProgressBar, progress_bar
 
 _COPY_ROWS = 64
@@ -185,10 +185,12 @@ def _convert_into(
             aligner = EpisodeAligner(reader, contract)
             for rows in aligner.blocks():
                 writer.append(rows)
+            if aligner.counts.rows == 0:
+                raise ConversionError(f"bag {path} is too short for a single row")
             source = _source_of(metadata)
             writer.end_episode(source)
             return _Outcome(path, source, aligner.counts.late)
-    except (ConversionError, DatasetError) as error:
+    except ConversionError as error:
         writer.discard_episode()
         return _Outcome(path, skipped=SkippedBag(path, str(error), damaged=True))
 

@@ -83,7 +83,7 @@ class DatasetWriter:
             # The format of HDF5 1.10 has no limit of 64 kB per attribute.
             self._file = h5py.File(self._temporary, "w", libver=("v110", "v110"))
         except OSError as error:
-            raise DatasetError(f"data set {path} cannot be written: {error}") from error
+            raise self._cannot_write(error) from error
         for spec in row_specs(contract):
             data = self._file.create_dataset(
                 spec.name,
@@ -125,12 +125,19 @@ class DatasetWriter:
         return tuple(self._records)
 
     def append(self, rows: Rows) -> None:
-        """Add rows to the episode in progress, which begins with the first call."""
+        """Add rows to the episode in progress, which begins with the first call.
+
+        Raises:
+            DatasetError: If the file cannot be written (no space left).
+        """
         count = len(rows[VALID])
-        for spec in row_specs(self._contract):
-            data = self._file[spec.name]
-            data.resize(self._rows + count, axis=0)
-            data[self._rows :] = rows[spec.name]
+        try:
+            for spec in row_specs(self._contract):
+                data = self._file[spec.name]
+                data.resize(self._rows + count, axis=0)
+                data[self._rows :] = rows[spec.name]
+        except OSError as error:
+            raise self._cannot_write(error) from error
         self._rows += count
         self._open = _merged(self._open or {}, _statistics_of(rows, self._contract))
 
@@ -171,6 +178,25 @@ class DatasetWriter:
             replace(record, split=split)
             for record, split in zip(self._records, splits, strict=True)
         ]
+        try:
+            self._write_head(validation_fraction, split_seed)
+            self._file.flush()
+            self._file.close()
+            with self._temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+            self._temporary.replace(self._path)
+            _sync_folder(self._path.parent)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def _cannot_write(self, error: OSError) -> DatasetError:
+        return DatasetError(
+            f"data set {self._path} cannot be written: {error}; free some space or name another "
+            "folder"
+        )
+
+    def _write_head(self, validation_fraction: float, split_seed: int) -> None:
+        """The table and the attributes."""
         _write_table(self._file, self._records)
         attributes = self._file.attrs
         attributes["format"] = FORMAT
@@ -181,15 +207,6 @@ class DatasetWriter:
         attributes["statistics"] = self._training_statistics().to_json()
         attributes["split_seed"] = split_seed
         attributes["validation_fraction"] = validation_fraction
-        self._file.flush()
-        self._file.close()
-        try:
-            with self._temporary.open("rb") as stream:
-                os.fsync(stream.fileno())
-            self._temporary.replace(self._path)
-            _sync_folder(self._path.parent)
-        except OSError as error:
-            raise DatasetError(f"data set {self._path} cannot be written: {error}") from error
 
     def _training_statistics(self) -> Statistics:
         total: dict[str, FieldStatistics] = {}

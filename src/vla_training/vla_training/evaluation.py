@@ -18,6 +18,7 @@ import numpy as np
 
 from vla_core.action_chunks import ExecutionMode
 from vla_core.bundle import PolicyBundle
+from vla_core.errors import VlaError
 from vla_simulation.environment import DockingEnv
 from vla_simulation.suites import FIRST_HELD_OUT_SEED, is_held_out, load_suite
 from vla_training.drivers import Driver, ExpertDriver, PolicyDriver
@@ -213,18 +214,23 @@ def _run_here(config: EvaluationConfig, seeds: Sequence[int]) -> Iterator[Episod
         env.close()
 
 
-_worker: tuple[DockingEnv, Driver] | None = None
+_worker: tuple[DockingEnv, Driver] | VlaError | None = None
 
 
 def _start_worker(config: EvaluationConfig) -> None:
     global _worker
-    _worker = (DockingEnv(config.suite, render=config.policy != EXPERT), make_driver(config))
+    try:
+        _worker = (DockingEnv(config.suite, render=config.policy != EXPERT), make_driver(config))
+    except VlaError as error:
+        # Raised here, it would only be known that a process has died.
+        _worker = error
 
 
 def _run_in_worker(seed: int) -> EpisodeResult:
-    if _worker is None:
-        raise EvaluationError("evaluation process was not started properly")
-    return run_episode(*_worker, seed)
+    if not isinstance(_worker, tuple):
+        raise _worker or EvaluationError("evaluation process was not started properly")
+    env, driver = _worker
+    return run_episode(env, driver, seed)
 
 
 def _run_in_pool(
@@ -235,8 +241,7 @@ def _run_in_pool(
         yield from pool.map(_run_in_worker, seeds)
     except BrokenProcessPool as error:
         raise EvaluationError(
-            "an evaluation process died (out of memory, or no working OpenGL library?); run "
-            "`vla doctor`, or try again with --jobs 1"
+            "an evaluation process died (out of memory?); try again with less --jobs"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -91,8 +93,7 @@ def export_onnx(policy: DockingCnn, example: Batch, path: Path) -> None:
     inputs = tuple(example[name][:2] for name in names)
     batch = torch.export.Dim("batch")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             torch.onnx.export(
                 policy,
                 inputs,
@@ -109,6 +110,19 @@ def export_onnx(policy: DockingCnn, example: Batch, path: Path) -> None:
         # The exporter raises whatever its many parts raise.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ExportError(f"the policy cannot be exported to ONNX: {reason}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's remarks about what is not installed and not needed."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def input_names(policy: DockingCnn) -> list[str]:

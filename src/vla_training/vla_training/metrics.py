@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -14,6 +18,29 @@ TERMINAL_DISTANCE_M = 0.4
 """Within this distance of the docked pose a step belongs to the terminal phase."""
 
 _BATCH = 256
+
+
+class MetricsLog:
+    """One line of JSON per validation.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a record; its `step` is what `forget_after` looks at."""
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Drop what an earlier run, or the lost end of this one, has left."""
+        if self._path.is_file():
+            lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if json.loads(line)["step"] <= step]
+            self._path.write_text("".join(kept), encoding="utf-8")
 
 
 @torch.no_grad()

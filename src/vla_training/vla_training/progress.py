@@ -20,22 +20,25 @@ from rich.progress import (
 class ProgressBar:
     """A bar with a note beside it."""
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    def __init__(self, progress: Progress, task: TaskID, show: bool) -> None:
         self._progress = progress
         self._task = task
+        self._show = show
 
     def advance(self, note: str = "", steps: int = 1) -> None:
         """Move on by some steps and show a note."""
         self._progress.update(self._task, advance=steps, note=note)
 
     def say(self, line: str) -> None:
-        """Print a line above the bar."""
+        """Print a line above the bar; without a terminal, only the lines appear."""
+        if not self._show:
+            return
         self._progress.console.print(line, markup=False, highlight=False)
 
 
 @contextmanager
 def progress_bar(description: str, total: int, show: bool = True) -> Iterator[ProgressBar]:
-    """Show a bar while the context is open; it disappears where standard error is no terminal."""
+    """Show a bar while the context is open, where standard error is a terminal."""
     console = Console(stderr=True)
     progress = Progress(
         TextColumn("{task.description}"),
@@ -48,4 +51,4 @@ def progress_bar(description: str, total: int, show: bool = True) -> Iterator[Pr
         disable=not show or not console.is_terminal,
     )
     with progress:
-        yield ProgressBar(progress, progress.add_task(description, total=total, note=""))
+        yield ProgressBar(progress, progress.add_task(description, total=total, note=""), show)

@@ -6,7 +6,6 @@ dropout. A run that is stopped and resumed therefore ends with the same bits as 
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from vla_training.configuration import to_dict
 from vla_training.dataset import Batch, DockingDataset, ShuffledBatches
 from vla_training.errors import DatasetError, TrainingError
 from vla_training.losses import LossConfig, policy_loss
-from vla_training.metrics import offline_metrics
+from vla_training.metrics import MetricsLog, offline_metrics
 from vla_training.models import DockingCnn, build_model
 from vla_training.optimization import RampedAverage, keep_freed_memory, make_optimizer
 from vla_training.progress import ProgressBar, progress_bar
@@ -96,6 +95,7 @@ class Trainer:
     def __init__(self, config: TrainingConfig, resume: bool = False) -> None:
         self._config = config
         self._folder = Path(config.output)
+        self._log = MetricsLog(self._folder / METRICS_FILE)
         if config.threads:
             torch.set_num_threads(config.threads)
         keep_freed_memory()
@@ -193,7 +193,7 @@ class Trainer:
         values = {name: float(value) for name, value in parts.items()}
         if not torch.isfinite(loss):
             raise TrainingError(
-                f"the loss is {float(loss)} at step {self._step} ({values}); lower "
+                f"the loss is {loss.item()} at step {self._step} ({values}); lower "
                 "optimizer.learning_rate, or look for bad labels in the data set"
             )
         return values
@@ -214,16 +214,20 @@ class Trainer:
             "training": parts,
             "validation": self._metrics,
         }
-        with (self._folder / METRICS_FILE).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
-        shown = {name: self._metrics[name] for name in ("loss",) if name in self._metrics}
-        bar.say(f"step {self._step}: training {parts}, validation {shown}")
+        self._log.append(record)
+        figures = {
+            **{f"training {name} loss": value for name, value in parts.items()},
+            **{f"validation {name}": self._metrics[name] for name in ("loss",) if self._metrics},
+        }
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+        bar.say(f"step {self._step} of {self._config.steps}: {shown}")
 
     def _write_config(self) -> None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             text = yaml.safe_dump(to_dict(self._config), sort_keys=False)
             (self._folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+            self._log.forget_after(self._step)
         except OSError as error:
             raise TrainingError(f"output {self._folder} cannot be written: {error}") from error
 

@@ -132,9 +132,10 @@ def _draw_tolerance(axes: Axes, tolerance: DockTolerance, colour: str, label: st
     axes.add_patch(Rectangle((-x, -y), 2 * x, 2 * y, facecolor=colour, edgecolor="none", zorder=1))
     axes.annotate(
         f"{label} ±{x:g} × ±{y:g} mm",
-        (-x, y),
-        (2, 2),
+        (x, -y),  # the paths come from the left
+        (-2, 2) if label == "docked" else (3, 2),
         textcoords="offset points",
+        ha="right" if label == "docked" else "left",
         fontsize=8,
         color="#3c7a57",
         zorder=5,

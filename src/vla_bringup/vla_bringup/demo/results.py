@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 
@@ -51,12 +51,13 @@ class RunResult:
 
 def print_table(results: Sequence[RunResult]) -> None:
     """Print the results to the terminal."""
-    table = Table(title="Docking errors", title_justify="left", box=None, pad_edge=False)
-    for number, heading in enumerate(COLUMNS):
-        table.add_column(heading, justify="left" if number == 1 else "right")
+    table = Table(box=None, pad_edge=False)
+    for heading in COLUMNS:
+        # Stacked headings leave room for the instruction on narrow terminals.
+        justify: JustifyMethod = "left" if heading == COLUMNS[-1] else "right"
+        table.add_column(heading.replace(" ", "\n"), justify=justify)
     for number, result in enumerate(results, 1):
-        style = None if result.docked else "red"
-        table.add_row(*_cells(number, result), style=style)
+        table.add_row(*_cells(number, result), style=None if result.docked else "red")
     Console().print(table)
 
 
@@ -106,7 +107,6 @@ def write_markdown(path: Path, results: Sequence[RunResult], pictures: Sequence[
 
 COLUMNS: Final = (
     "run",
-    "instruction",
     "seed",
     "from m",
     "along mm",
@@ -115,18 +115,18 @@ COLUMNS: Final = (
     "time s",
     "contact mm/s",
     "docked",
+    "instruction",
 )
 
 
 def _cells(number: int, result: RunResult) -> tuple[str, ...]:
     contact = result.contact_speed_mps
     if result.docked:
-        verdict = "precisely" if result.precise else "yes"
+        verdict = "precise" if result.precise else "yes"
     else:
         verdict = "no: collision" if result.collision else "no"
     return (
         str(number),
-        result.instruction,
         str(result.seed),
         f"{result.start_distance_m:.2f}",
         f"{result.longitudinal_error_m * 1e3:+.1f}",
@@ -135,6 +135,7 @@ def _cells(number: int, result: RunResult) -> tuple[str, ...]:
         f"{result.time_s:.1f}",
         "-" if math.isnan(contact) else f"{contact * 1e3:.0f}",
         verdict,
+        result.instruction,
     )
 
 

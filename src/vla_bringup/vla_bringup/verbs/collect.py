@@ -51,9 +51,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--contract", type=Path, default=default_contract(), help="robot's contract"
     )
-    parser.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap")
     parser.add_argument(
-        "--compression", choices=("none", "zstd"), default="none", help="of the bags"
+        "--storage",
+        choices=("mcap", "sqlite3"),
+        default="mcap",
+        help="of the bags (default %(default)s)",
+    )
+    parser.add_argument(
+        "--compression",
+        choices=("none", "zstd"),
+        default="none",
+        help="of MCAP bags (default %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -62,21 +70,23 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     from vla_bringup.collection import CollectionOptions, collect
 
-    summary = collect(
-        CollectionOptions(
-            episodes=args.episodes,
-            out=args.out,
-            contract=args.contract,
-            suite=args.suite,
-            seed=args.seed,
-            noise=args.noise,
-            settle_s=args.settle,
-            jobs=args.jobs,
-            storage=args.storage,
-            compression=args.compression,
-        ),
-        show_progress=not args.json,
+    options = CollectionOptions(
+        episodes=args.episodes,
+        out=args.out,
+        contract=args.contract,
+        suite=args.suite,
+        seed=args.seed,
+        noise=args.noise,
+        settle_s=args.settle,
+        jobs=args.jobs,
+        storage=args.storage,
+        compression=args.compression,
     )
+    try:
+        summary = collect(options, show_progress=not args.json)
+    except KeyboardInterrupt:
+        print("vla collect: interrupted; run it again to go on", file=sys.stderr)
+        raise
     figures = summary.to_dict()
     if args.json:
         print(json.dumps(figures))
@@ -90,5 +100,4 @@ def run(args: argparse.Namespace) -> int:
                 f"recorded {summary.recorded} of them in {summary.wall_s:.0f} s, "
                 f"{figures['ticks_per_s']:.0f} control periods per second"
             )
-    sys.stdout.flush()
     return 0

@@ -18,9 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
+    from rich.console import Console
+
     from vla_bringup.doctor import Status, examine
 
-    findings = list(examine())
+    with Console(stderr=True).status("looking at this machine ..."):
+        findings = list(examine())
     missing = [finding for finding in findings if finding.status is Status.MISSING]
     if args.json:
         print(json.dumps([finding.as_dict() for finding in findings], indent=2))

@@ -1,4 +1,4 @@
-"""The messages in which the recorder answers."""
+"""What the recorder is asked and answers, between messages and its own terms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vla_msgs.msg import StreamStatus
 from vla_msgs.srv import StopEpisode
 
 from vla_recorder.bag_metadata import Outcome
-from vla_recorder.episode import Episode, EpisodeSummary
+from vla_recorder.episode import Episode, EpisodeRequest, EpisodeSummary
 from vla_recorder.recording_plan import WatchedStream
 from vla_recorder.stream_monitor import StreamMonitor
 
@@ -21,6 +21,22 @@ OUTCOMES: Final = {
     StopEpisode.Request.DISCARD: Outcome.DISCARDED,
 }
 """What a client may say about an episode, by the number that it sends."""
+
+
+def episode_request(goal: RecordEpisode.Goal) -> EpisodeRequest:
+    """What a goal asks for.
+
+    Raises:
+        RecorderError: names everything that is wrong with it.
+    """
+    return EpisodeRequest.checked(
+        goal.name,
+        goal.instruction,
+        goal.operator_name,
+        goal.max_duration_s,
+        goal.metadata_keys,
+        goal.metadata_values,
+    )
 
 
 def feedback_message(

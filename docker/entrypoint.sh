@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Runs the command in the workspace's shell.
+set -e
+source /home/robot/vla/env.sh
+exec "$@"
