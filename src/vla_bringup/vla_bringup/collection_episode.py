@@ -28,6 +28,7 @@ from vla_msgs.srv import ResetSimulation, StopEpisode
 from vla_bringup.collection_nodes import NodeProcesses, node_specs
 from vla_bringup.collection_types import CollectionError, EpisodeResult, EpisodeSettings
 from vla_bringup.graph import EXPERT, RECORDER, SIMULATOR
+from vla_core import bag_metadata
 
 START_TIMEOUT_S: Final = 60.0
 ANSWER_TIMEOUT_S: Final = 30.0
@@ -141,9 +142,9 @@ class EpisodeRunner:
 
     def _begin_recording(self, seed: int, name: str, instruction: str) -> Future:
         metadata = {
-            "vla.seed": str(seed),
-            "vla.suite": self._settings.suite,
-            "vla.noise": str(self._settings.noise),
+            bag_metadata.SEED: str(seed),
+            bag_metadata.SUITE: self._settings.suite,
+            bag_metadata.NOISE: str(self._settings.noise),
         }
         goal = RecordEpisode.Goal(
             name=name,

@@ -2,11 +2,15 @@
 
 import signal
 import time
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from lifecycle_msgs.msg import State, Transition
 from policy_fixtures import approach_graph, bundle, contract
 from policy_rig import INSTRUCTION, wait_until
+
+from vla_policy_node.parameters import PolicyParameters
 
 SILENCE_S = 0.7
 
@@ -74,6 +78,10 @@ def test_configure_fails_with_one_clear_line_and_can_be_repeated(start, client, 
             ["(24, 32, 3) in the bundle", "(48, 64, 3) live", "'test_robot'", "'other_robot'"],
         ),
         ({"contract": str(tmp_path / "none.yaml")}, ["none.yaml", "cannot be read"]),
+        (
+            {"contract": str(files["contract"]), "inference_rate_hz": 2.0},
+            ["a chunk every 10 actions, but a chunk has 10"],
+        ),
     ):
         before = len(node.log.splitlines())
         assert client.set(**settings) == []
@@ -87,7 +95,7 @@ def test_configure_fails_with_one_clear_line_and_can_be_repeated(start, client, 
         for text in expected:
             assert text in line
 
-    assert client.set(contract=str(files["contract"])) == []
+    assert client.set(inference_rate_hz=10.0) == []
     assert client.transition(Transition.TRANSITION_CONFIGURE)
     (reason,) = client.set(policy="elsewhere")
     assert "policy is read when the node is configured" in reason
@@ -127,3 +135,10 @@ def test_a_parameter_that_makes_no_sense_is_one_line_and_an_exit_code(
     (line,) = node.log.splitlines()
     assert line.startswith("vla_policy: error: ")
     assert text in line
+
+
+def test_the_readme_lists_every_parameter_with_its_default():
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    for parameter in fields(PolicyParameters):
+        default = "empty" if parameter.default == "" else f"`{parameter.default}`"
+        assert f"| `{parameter.name}` | {default} | {parameter.metadata['description']}" in readme

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _EXECUTOR_THREADS = 8
 # Python's default of 5 ms is how long a decoding thread may keep the control timer waiting.
 _SWITCH_INTERVAL_S = 0.0005
+_SIGNAL_POLL_S = 0.2
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,7 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
     failures: list[str] = []
     spinner = threading.Thread(target=_spin, args=(executor, node, stop, failures), name="executor")
     spinner.start()
-    stop.wait()
+    # Not one long wait: a signal that the kernel gives to another thread does not interrupt it.
+    while not stop.wait(_SIGNAL_POLL_S):
+        pass
     node.close()
     for failure in failures:
         node.get_logger().fatal(f"a callback failed:\n{failure}")

@@ -13,6 +13,7 @@ from rcl_interfaces.msg import (
     SetParametersResult,
 )
 
+from vla_core.docking import DOCKED
 from vla_policy_node.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -147,19 +148,34 @@ class PolicyParameters:
         0.1, "Speed of backing off", at=_GOAL, unit="m/s", low=0.01, high=1.0
     )
     docked_settle_s: float = _parameter(
-        0.5, "Docked is what holds for this long", at=_GOAL, unit="s", low=0.1, high=60.0
+        DOCKED.settle_s,
+        "Docked is what holds for this long",
+        at=_GOAL,
+        unit="s",
+        low=0.1,
+        high=60.0,
     )
     docked_speed_mps: float = _parameter(
-        0.01, "Slower is standing still", at=_GOAL, unit="m/s", low=0.001, high=1.0
+        DOCKED.speed_mps, "Slower is standing still", at=_GOAL, unit="m/s", low=0.001, high=1.0
     )
     tolerance_longitudinal_m: float = _parameter(
-        0.02, "Docked: error along the approach", at=_GOAL, unit="m", low=0.0005, high=1.0
+        DOCKED.longitudinal_m,
+        "Docked: error along the approach",
+        at=_GOAL,
+        unit="m",
+        low=0.0005,
+        high=1.0,
     )
     tolerance_lateral_m: float = _parameter(
-        0.01, "Docked: error across the approach", at=_GOAL, unit="m", low=0.0005, high=1.0
+        DOCKED.lateral_m,
+        "Docked: error across the approach",
+        at=_GOAL,
+        unit="m",
+        low=0.0005,
+        high=1.0,
     )
     tolerance_yaw_rad: float = _parameter(
-        0.0349, "Docked: error of the heading", at=_GOAL, unit="rad", low=0.0005, high=3.15
+        DOCKED.yaw_rad, "Docked: error of the heading", at=_GOAL, unit="rad", low=0.0005, high=3.15
     )
     pose_max_age_s: float = _parameter(
         0.5, "An older dock pose is not used", at=_GOAL, unit="s", low=0.01, high=60.0

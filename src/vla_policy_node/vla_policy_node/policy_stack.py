@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vla_core import keys
 from vla_core.bundle import PolicyBundle
-from vla_core.contract import Contract
+from vla_core.contract import ActionSpec, Contract
 from vla_policy_node.control import ControlLoop
 from vla_policy_node.docking_goal import Situation
 from vla_policy_node.errors import ParameterError
@@ -41,8 +41,7 @@ class PolicyStack:
         self._clock = clock
         self.streams = StreamHub(self.contract)
         self.evidence = DockEvidence(self.contract.stream(keys.ODOMETRY))
-        action = self.contract.action
-        replan_steps = max(1, round(action.rate_hz / parameters.inference_rate_hz))
+        replan_steps = _replan_steps(self.contract.action, parameters)
         self.control = ControlLoop(self.contract, parameters.execution_mode, replan_steps)
         self.inference = InferenceLoop(
             WorkerSpec(self.bundle.path, parameters.runtime, parameters.inference_threads),
@@ -94,6 +93,17 @@ class PolicyStack:
     def close(self) -> None:
         """End the inference process."""
         self.inference.close()
+
+
+def _replan_steps(action: ActionSpec, parameters: PolicyParameters) -> int:
+    steps = max(1, round(action.rate_hz / parameters.inference_rate_hz))
+    if steps >= action.chunk_length:
+        raise ParameterError(
+            f"parameter inference_rate_hz is {parameters.inference_rate_hz:g}: a chunk every "
+            f"{steps} actions, but a chunk has {action.chunk_length}; expected more than "
+            f"{action.rate_hz / action.chunk_length:g}"
+        )
+    return steps
 
 
 def _path(parameter: str, value: str) -> Path:

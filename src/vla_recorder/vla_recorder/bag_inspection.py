@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from vla_core import bag_metadata
+from vla_core.bag_metadata import Outcome
 from vla_core.contract import Contract, StreamSpec
 from vla_core.contract_specs import ACTION_TYPES, ActionSpec
 from vla_core.decoding import decode, reading_from_message
 from vla_core.errors import ContractError, VlaError
-from vla_recorder import bag_metadata
 from vla_recorder.bag_contents import BagContents, TopicContents, read_contents
-from vla_recorder.bag_metadata import Outcome
 
 SLOW: Final = 0.8
 """A stream at less than this fraction of its nominal rate is a violation."""

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from vla_recorder import bag_metadata
+from vla_core import bag_metadata
 from vla_recorder.bag_contents import TopicContents
 from vla_recorder.bag_inspection import Inspection
 

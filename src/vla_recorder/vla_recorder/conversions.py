@@ -9,7 +9,7 @@ from vla_msgs.action import RecordEpisode
 from vla_msgs.msg import StreamStatus
 from vla_msgs.srv import StopEpisode
 
-from vla_recorder.bag_metadata import Outcome
+from vla_core.bag_metadata import Outcome
 from vla_recorder.episode import Episode, EpisodeRequest, EpisodeSummary
 from vla_recorder.recording_plan import WatchedStream
 from vla_recorder.stream_monitor import StreamMonitor

@@ -10,8 +10,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
 
-from vla_recorder import bag_metadata
-from vla_recorder.bag_metadata import Outcome
+from vla_core import bag_metadata
+from vla_core.bag_metadata import Outcome
 from vla_recorder.bag_writer import BagWriter, RecordedTopic
 from vla_recorder.errors import RecorderError
 from vla_recorder.writer_settings import WriterSettings

@@ -24,10 +24,10 @@ from rclpy.timer import Timer
 from vla_msgs.action import RecordEpisode
 from vla_msgs.srv import StopEpisode
 
+from vla_core.bag_metadata import Outcome
 from vla_core.contract import Contract
 from vla_core.errors import VlaError
 from vla_recorder import parameters
-from vla_recorder.bag_metadata import Outcome
 from vla_recorder.bag_writer import RecordedTopic
 from vla_recorder.conversions import (
     OUTCOMES,

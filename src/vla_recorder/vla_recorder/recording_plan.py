@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from vla_core import keys
+from vla_core import bag_metadata, keys
 from vla_core.contract import Contract
 from vla_core.contract_specs import ACTION_TYPES
-from vla_recorder import bag_metadata
 from vla_recorder.software import software_revision
 
 ACTION_MAX_AGE_PERIODS: Final = 10

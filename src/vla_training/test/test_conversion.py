@@ -255,6 +255,28 @@ def test_only_wanted_outcomes_are_used(tmp_path, recordings, contract):
     assert both.episodes == 2
 
 
+def test_held_out_seeds_stay_out(tmp_path, recordings, contract):
+    metadata = {"vla.outcome": "success", "vla.seed": "1000003"}
+    write_bag(tmp_path / "evaluation", recordings[0].messages, metadata)
+    write_recording(tmp_path / "training", recordings[0])
+    summary = convert([tmp_path], tmp_path / "x.h5", contract, jobs=1, progress=False)
+    assert summary.episodes == 1
+    assert "1000003, which is held out" in summary.skipped[0].reason
+
+
+def test_remapped_topics_are_found_by_the_recorder_s_note(tmp_path, recordings, contract):
+    remapped = [
+        dataclasses.replace(m, topic="/front/lidar") if m.topic.endswith("/scan") else m
+        for m in recordings[0].messages
+    ]
+    note = {"vla.outcome": "success", "vla.topics": '{"scan": "/front/lidar"}'}
+    write_bag(tmp_path / "bag", remapped, note)
+    out = tmp_path / "x.h5"
+    convert([tmp_path / "bag"], out, contract, jobs=1, progress=False, strict=True)
+    with DatasetFile(out) as data:
+        assert data.read(VALID, slice(None)).all()
+
+
 def truncate(bag: Path) -> None:
     (file,) = bag.glob("*.mcap")
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])

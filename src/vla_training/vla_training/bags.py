@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
+from vla_core import bag_metadata as keys
 from vla_training.errors import ConversionError
 
 STORAGE_SUFFIXES = (".mcap", ".db3")
@@ -135,7 +137,7 @@ class BagReader:
         return self._reader
 
     def connection(self, topic: str, types: Sequence[str]) -> Connection | None:
-        """The connection of a topic, which may stand in a namespace.
+        """The connection of a topic, which may be remapped or stand in a namespace.
 
         Args:
             topic: Relative or absolute name.
@@ -147,7 +149,7 @@ class BagReader:
         Raises:
             ConversionError: If the type is another one or several namespaces have the topic.
         """
-        tail = "/" + topic.strip("/")
+        tail = "/" + self._recorded_as(topic).strip("/")
         connections = [c for c in self.reader.connections if c.topic == tail]
         if not connections:
             connections = [c for c in self.reader.connections if c.topic.endswith(tail)]
@@ -166,6 +168,13 @@ class BagReader:
                 f"expects {' or '.join(types)}; use the contract of this robot"
             )
         return connection
+
+    def _recorded_as(self, topic: str) -> str:
+        """The name that the recorder noted for a topic of the contract, or the topic itself."""
+        try:
+            return str(json.loads(self.metadata.custom.get(keys.TOPICS, "{}")).get(topic, topic))
+        except (ValueError, AttributeError):
+            return topic
 
     def messages(self, connections: Sequence[Connection]) -> Iterator[tuple[Connection, int, Any]]:
         """Messages in order of reception: connection, receive time [ns], message.
@@ -187,15 +196,15 @@ class BagReader:
 
 def _read_metadata(path: Path, custom: Mapping[str, str] | None) -> BagMetadata:
     values = {str(key): str(value) for key, value in (custom or {}).items()}
-    seed = values.get("vla.seed", "")
+    seed = values.get(keys.SEED, "")
     return BagMetadata(
         path=path,
-        instruction=values.get("vla.instruction", ""),
-        outcome=values.get("vla.outcome", "") or "unknown",
-        operator=values.get("vla.operator", ""),
-        robot=values.get("vla.robot", ""),
+        instruction=values.get(keys.INSTRUCTION, ""),
+        outcome=values.get(keys.OUTCOME, "") or keys.Outcome.UNKNOWN.value,
+        operator=values.get(keys.OPERATOR, ""),
+        robot=values.get(keys.ROBOT, ""),
         seed=int(seed) if seed.isdecimal() else None,
-        contract_hash=values.get("vla.contract_hash", ""),
+        contract_hash=values.get(keys.CONTRACT_HASH, ""),
         sha256=bag_sha256(path),
         custom=values,
     )

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vla_core.contract import Contract
+from vla_simulation.suites import FIRST_HELD_OUT_SEED, is_held_out
 from vla_training.alignment import EpisodeAligner
 from vla_training.bags import BagMetadata, BagReader, find_bags
 from vla_training.dataset_file import DatasetFile
@@ -176,12 +177,8 @@ def _convert_into(
     try:
         with BagReader(path) as reader:
             metadata = reader.metadata
-            if metadata.outcome not in include:
-                reason = (
-                    f"bag {path} has outcome {metadata.outcome}, included are "
-                    f"{', '.join(sorted(include))}"
-                )
-                return _Outcome(path, skipped=SkippedBag(path, reason, damaged=False))
+            if unwanted := _why_unwanted(metadata, include):
+                return _Outcome(path, skipped=SkippedBag(path, unwanted, damaged=False))
             aligner = EpisodeAligner(reader, contract)
             for rows in aligner.blocks():
                 writer.append(rows)
@@ -193,6 +190,21 @@ def _convert_into(
     except ConversionError as error:
         writer.discard_episode()
         return _Outcome(path, skipped=SkippedBag(path, str(error), damaged=True))
+
+
+def _why_unwanted(metadata: BagMetadata, include: frozenset[str]) -> str:
+    """Why an intact bag must stay out of the data set; empty if it may come in."""
+    if metadata.outcome not in include:
+        return (
+            f"bag {metadata.path} has outcome {metadata.outcome}, included are "
+            f"{', '.join(sorted(include))}"
+        )
+    if metadata.seed is not None and is_held_out(metadata.seed):
+        return (
+            f"bag {metadata.path} has seed {metadata.seed}, which is held out for evaluation; "
+            f"seeds below {FIRST_HELD_OUT_SEED} are for training"
+        )
+    return ""
 
 
 def _source_of(metadata: BagMetadata) -> EpisodeSource:

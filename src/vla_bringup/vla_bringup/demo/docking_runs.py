@@ -28,6 +28,7 @@ from vla_bringup.waiting import (
     wait_for_service,
     wait_until_active,
 )
+from vla_core import bag_metadata
 from vla_core.contract import Contract
 
 STARTUP_TIMEOUT_S: Final = 90.0
@@ -81,7 +82,7 @@ class DockingRuns:
         self._recording.start(
             instruction,
             name=f"run_{number}",
-            metadata={"vla.seed": str(seed), "vla.suite": self._suite},
+            metadata={bag_metadata.SEED: str(seed), bag_metadata.SUITE: self._suite},
         )
         result = None
         try:

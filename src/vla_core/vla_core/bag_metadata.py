@@ -17,7 +17,10 @@ SOFTWARE: Final = "vla.software"
 TOPICS: Final = "vla.topics"
 """JSON object {topic in the contract: topic in the bag}, so that remapped topics are found."""
 SEED: Final = "vla.seed"
-"""Start of a simulated episode; given by whoever asks for the recording."""
+"""Start of a simulated episode; given, like the next two, by whoever asks for the recording."""
+SUITE: Final = "vla.suite"
+NOISE: Final = "vla.noise"
+"""Scale of the noise on the executed command."""
 
 WRITTEN_BY_RECORDER: Final = frozenset(
     {INSTRUCTION, OUTCOME, NOTE, OPERATOR, ROBOT, CONTRACT, CONTRACT_HASH, SOFTWARE, TOPICS}
