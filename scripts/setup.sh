@@ -5,7 +5,8 @@
 #   scripts/setup.sh            everything
 #   scripts/setup.sh --no-build without the colcon build
 #
-# VLA_ROS=system|wheels   take this ROS 2 instead of looking for one
+# VLA_ROS=system|wheels   take this ROS 2 instead of looking for one; or the prefix of one built from
+#                         source, such as ~/ros2_jazzy/install
 # VLA_PYTHON=PATH         interpreter for the wheel route (3.11 or 3.12)
 set -euo pipefail
 
@@ -50,7 +51,8 @@ case "${VLA_ROS:-auto}" in
   auto)   ROS_PREFIX="$(find_system_ros || true)" ;;
   system) ROS_PREFIX="$(find_system_ros)" || die "VLA_ROS=system, but there is no /opt/ros/{jazzy,kilted,lyrical,rolling}" ;;
   wheels) ;;
-  *)      die "VLA_ROS=$VLA_ROS: expected system or wheels" ;;
+  /*)     ROS_PREFIX="${VLA_ROS%/}"; [ -f "$ROS_PREFIX/setup.sh" ] || die "VLA_ROS=$VLA_ROS: no setup.sh in that folder" ;;
+  *)      die "VLA_ROS=$VLA_ROS: expected system, wheels or the absolute path of a ROS 2 prefix" ;;
 esac
 if [ -n "$ROS_PREFIX" ]; then
   ROUTE="system"

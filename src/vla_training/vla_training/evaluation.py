@@ -47,7 +47,7 @@ class EvaluationConfig:
     suite: str = "nominal"
     mode: str = str(ExecutionMode.RECEDING_HORIZON)
     latency_ticks: int = 1
-    replan_steps: int = 1
+    replan_steps: int = 2
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def evaluate(
     jobs: int | None = None,
     mode: ExecutionMode | str = ExecutionMode.RECEDING_HORIZON,
     latency_ticks: int = 1,
-    replan_steps: int = 1,
+    replan_steps: int = 2,
     progress: bool = True,
 ) -> EvaluationReport:
     """Run a policy in episodes with the seeds `seed`, `seed + 1`, ….
@@ -139,7 +139,8 @@ def evaluate(
         jobs: Processes; None for as many as there are cores, at most one per episode.
         mode: How overlapping chunks become one action.
         latency_ticks: Control periods from a frame to the chunk computed from it, 0 to 9.
-        replan_steps: Control periods between two inferences, 1 to 10.
+        replan_steps: Control periods between two inferences, 1 to 10; the policy node's
+            default is 2.
         progress: Whether to show a bar.
 
     Raises:

@@ -46,9 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replan-steps",
         type=int,
-        default=1,
+        default=2,
         metavar="N",
-        help="control periods between two inferences (default %(default)s)",
+        help="control periods between two inferences (default %(default)s, as in the policy node)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report; - prints it")
 
