@@ -1,12 +1,16 @@
 """What goes wrong costs one clear line and a non-zero exit code, and leaves nothing running."""
 
 import os
+import queue
 import signal
 import socket
+import time
 
 import pytest
 
-from vla_bringup.resources import default_contract
+from vla_bringup.graph import NodeSpec
+from vla_bringup.graph_exit import describe_exit
+from vla_bringup.node_process import GuardedProcess, node_command
 
 IDLE = ["up", "record", "sim:=none", "driver:=none"]  # the smallest graph: one node, its manager
 SIMULATED = ["up", "record"]
@@ -74,7 +78,27 @@ def test_domain_in_use(vla, domain, record_to):
     first = vla(*IDLE, record_to)
     first.wait_for(ALL_ACTIVE)
     second = vla(*IDLE, record_to)
-    assert_refused(second, f"ROS_DOMAIN_ID={domain} is in use: /", "already run", "export")
+    assert_refused(
+        second,
+        f"ROS_DOMAIN_ID={domain} is in use: /lifecycle_manager already runs there",
+        f"process {first.process.pid}",
+        "export ROS_DOMAIN_ID=",
+    )
+    assert first.process.poll() is None
+
+
+def test_domain_in_use_by_nodes_that_others_started(vla, start, domain, record_to):
+    expert = NodeSpec("vla_simulation", "expert_node", "vla_recorder")  # of the same name
+    start(*node_command(expert))
+    time.sleep(3.0)
+    assert_refused(vla(*IDLE, record_to), f"ROS_DOMAIN_ID={domain} is in use: /vla_recorder")
+
+
+def test_namespaces_share_a_domain(vla, record_to):
+    first = vla(*IDLE, record_to, "namespace:=one")
+    first.wait_for(ALL_ACTIVE)
+    second = vla(*IDLE, record_to, "namespace:=two")
+    second.wait_for(ALL_ACTIVE)
     assert first.process.poll() is None
 
 
@@ -142,5 +166,30 @@ def test_policy_and_its_helpers_end_with_a_killed_policy_node(vla, bundle):
     assert_refused(program, "vla_policy was killed by SIGKILL")
 
 
-def test_shipped_contract_is_the_default():
-    assert default_contract().is_file()
+def test_executable_that_cannot_be_started():
+    events = queue.SimpleQueue()
+    GuardedProcess(["/no/such/executable"], name="robot").run(events)
+    messages = [events.get() for _ in range(events.qsize())]
+    assert [message.type for message in messages] == ["start", "line", "stop"]
+    assert "robot: error: cannot be started" in messages[1].data
+    assert messages[2].data["returncode"] == 127
+
+
+def test_dock_verb_in_a_domain_that_does_not_exist(vla):
+    program = vla("dock", "dock at the orange charger", environment={"ROS_DOMAIN_ID": "500"})
+    assert program.wait() == 1
+    assert program.error_lines == [program.errors.strip()]
+    assert "ROS_DOMAIN_ID=500 is not a DDS domain" in program.errors
+
+
+@pytest.mark.parametrize(
+    ("returncode", "says"),
+    [
+        (-9, "robot was killed by SIGKILL"),
+        (-11, "robot was killed by SIGSEGV"),
+        (3, "robot failed with exit code 3: no wheels"),
+        (0, "robot ended although nothing asked it to"),
+    ],
+)
+def test_ends_are_explained(returncode, says):
+    assert describe_exit("robot", returncode, "no wheels").startswith(says)

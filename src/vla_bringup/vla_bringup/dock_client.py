@@ -25,6 +25,7 @@ from rclpy.signals import SignalHandlerOptions
 from vla_msgs.action import Dock
 
 from vla_bringup.dock_display import ProgressPrinter, describe_result
+from vla_bringup.preflight import current_domain_id
 from vla_bringup.recording_client import RecordingClient
 from vla_bringup.waiting import (
     WaitTimeout,
@@ -233,9 +234,10 @@ def dock_once(
 
 def main() -> int:
     """Dock once by parameters; 0 if the robot docked."""
-    _initialize()
-    node = Node("dock_client")
+    node: Node | None = None
     try:
+        _initialize()
+        node = Node("dock_client")
         instruction = _declare(node, "instruction", "", "what the policy is told")
         record = _declare(node, "record", False, "record the docking with the graph's recorder")
         timeout_s = _declare(node, "timeout_s", 0.0, "longest docking [s]; 0: the server's default")
@@ -248,7 +250,8 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     finally:
-        node.destroy_node()
+        if node is not None:
+            node.destroy_node()
         rclpy.try_shutdown()
     if docking.bag is not None:
         sys.stdout.write(f"recorded {docking.bag}\n")
@@ -260,6 +263,12 @@ def main() -> int:
 
 
 def _initialize() -> None:
+    """Start rclpy, with SIGINT and SIGTERM as KeyboardInterrupt.
+
+    Raises:
+        PreflightError: ROS_DOMAIN_ID is no domain; the middleware would end the process.
+    """
+    current_domain_id()
     # rclpy's own handlers would shut the context down before the goal could be cancelled.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     for signum in (signal.SIGINT, signal.SIGTERM):

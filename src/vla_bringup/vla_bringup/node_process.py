@@ -23,6 +23,7 @@ PR_SET_PDEATHSIG: Final = 1
 STOP_TIMEOUT_S: Final = 5.0
 HELPER_GRACE_S: Final = 1.0
 POLL_PERIOD_S: Final = 0.2
+NOT_STARTED: Final = 127  # as shells say it
 
 
 def node_command(spec: NodeSpec) -> list[str]:
@@ -78,6 +79,15 @@ class GuardedProcess(honcho_process.Process):
         super().__init__(*args, **kwargs)
         self._manager_pid = os.getpid()
         self._child_ctor = self._spawn
+
+    def run(self, events: Any = None, ignore_signals: bool = False) -> None:
+        """Run the node until it ends; one that cannot be started is reported as one that failed."""
+        try:
+            super().run(events, ignore_signals)
+        except OSError as error:
+            self._send_message({"pid": os.getpid()}, type="start")
+            self._send_message(f"{self.name}: error: cannot be started: {error}\n")
+            self._send_message({"returncode": NOT_STARTED}, type="stop")
 
     def _spawn(self, command: list[str], **kwargs: Any) -> subprocess.Popen:
         child = honcho_process.Popen(

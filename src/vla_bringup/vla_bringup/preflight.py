@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from vla_bringup.graph import POLICY, SIMULATOR, Graph
+from vla_bringup.domain_claim import claim_domain
+from vla_bringup.graph import LIFECYCLE_MANAGER, POLICY, SIMULATOR, Graph
 from vla_bringup.graph_arguments import GraphOptions
 from vla_core.bundle import PolicyBundle
 from vla_core.contract import Contract
@@ -37,6 +38,7 @@ def check_graph(graph: Graph, options: GraphOptions) -> None:
         check_policy(options.policy, options.contract)
     else:
         Contract.load(options.contract)
+    _claim_domain(graph, options, domain_id)
     # The two probes take a second each and do not need each other.
     domain = _start_probe("vla_bringup.domain_probe")
     rendering = _start_probe("vla_bringup.rendering_probe") if graph.has(SIMULATOR) else None
@@ -160,15 +162,26 @@ def _check_rendering(process: subprocess.Popen) -> str:
     return output
 
 
+def _claim_domain(graph: Graph, options: GraphOptions, domain_id: int) -> None:
+    holder = claim_domain(domain_id, options.namespace)
+    if holder is not None:
+        manager = graph.node(LIFECYCLE_MANAGER).full_name
+        raise _in_use(domain_id, f"{manager} already runs there, started by process {holder}")
+
+
+def _in_use(domain_id: int, by: str) -> PreflightError:
+    return PreflightError(
+        f"ROS_DOMAIN_ID={domain_id} is in use: {by}; stop that graph, or choose another domain, "
+        f"e.g. export ROS_DOMAIN_ID={_other_domain(domain_id)}"
+    )
+
+
 def _check_domain(process: subprocess.Popen, graph: Graph, domain_id: int) -> None:
     running = set(_nodes_in_domain(process, domain_id))
     taken = sorted(running & {spec.full_name for spec in graph.nodes})
     if taken:
-        raise PreflightError(
-            f"ROS_DOMAIN_ID={domain_id} is in use: {', '.join(taken)} already "
-            f"{'runs' if len(taken) == 1 else 'run'} there; stop that graph, or choose another "
-            f"domain, e.g. export ROS_DOMAIN_ID={_other_domain(domain_id)}"
-        )
+        verb = "runs" if len(taken) == 1 else "run"
+        raise _in_use(domain_id, f"{', '.join(taken)} already {verb} there")
 
 
 def _nodes_in_domain(process: subprocess.Popen, domain_id: int) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import sys
 import threading
 import time
-from typing import Any, Final, TextIO
+from collections.abc import Callable
+from typing import Final, TextIO
 
 from honcho.manager import SIGNALS, Manager
 from honcho.printer import Message, Printer
@@ -42,9 +44,9 @@ def run_graph(graph: Graph) -> int:
     """
     commands = {spec.name: node_command(spec) for spec in graph.nodes}
     manager = GraphManager(graph)
-    for spec in graph.nodes:
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        manager.add_process(spec.name, commands[spec.name], env=environment)
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    for name, command in commands.items():
+        manager.add_process(name, command, env=environment)
     manager.loop()
     if manager.failure is not None:
         raise GraphFailure(manager.failure)
@@ -70,9 +72,9 @@ class GraphManager(Manager):
     @property
     def exit_code(self) -> int:
         """The graph's exit code, valid once ``loop`` has returned."""
-        by_signal = {signals["rc"] for signals in SIGNALS.values()}
-        if self._first_end is None:
-            return self.returncode if self.returncode in by_signal else 0
+        if self._first_end is None:  # a signal ended the graph
+            codes = {handled["rc"] for handled in SIGNALS.values()}
+            return self.returncode if self.returncode in codes else 0
         return 0 if self.failure is None else 1
 
     @property
@@ -113,7 +115,7 @@ class GraphManager(Manager):
     # ------------------------------------------------------------------ the ordered end
 
     def _stop_in_order(self) -> None:
-        self._wait_for(lambda: self._all_started(), STOP_TIMEOUT_S)
+        self._wait_for(self._all_started, STOP_TIMEOUT_S)
         self._stop([LIFECYCLE_MANAGER], MANAGER_TIMEOUT_S)
         self._stop([name for name in self._processes if name != LIFECYCLE_MANAGER], STOP_TIMEOUT_S)
 
@@ -121,14 +123,9 @@ class GraphManager(Manager):
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             running = [name for name in names if self._is_running(name)]
             for name in running:
-                pid = self._processes[name]["pid"]
-                try:
-                    if signum == signal.SIGKILL:
-                        os.killpg(pid, signum)
-                    else:
-                        os.kill(pid, signum)
-                except ProcessLookupError:
-                    pass
+                send = os.killpg if signum == signal.SIGKILL else os.kill
+                with contextlib.suppress(ProcessLookupError):
+                    send(self._processes[name]["pid"], signum)
             self._wait_for(lambda: not any(map(self._is_running, names)), timeout_s)
 
     def _is_running(self, name: str) -> bool:
@@ -136,7 +133,7 @@ class GraphManager(Manager):
         return process.get("pid") is not None and process.get("returncode") is None
 
     @staticmethod
-    def _wait_for(condition: Any, timeout_s: float) -> None:
+    def _wait_for(condition: Callable[[], bool], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while not condition() and time.monotonic() < deadline:
             time.sleep(POLL_PERIOD_S)
@@ -180,11 +177,9 @@ class Unbuffered:
     def write(self, text: str) -> int:
         """Write all of ``text``; output that nobody reads any more is dropped."""
         data = text.encode("utf-8", "replace")
-        try:
+        with contextlib.suppress(BrokenPipeError):
             while data:
                 data = data[os.write(self._descriptor, data) :]
-        except BrokenPipeError:
-            pass
         return len(text)
 
     def flush(self) -> None:

@@ -1,6 +1,8 @@
 """Transitions of the real node over DDS, and what it refuses to be configured with."""
 
+import ctypes
 import signal
+import sys
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -57,6 +59,21 @@ def test_an_unconfigured_node_ends_cleanly_on_a_signal(start, client, number):
     node.signal(number)
     assert node.wait() == 0
     assert "Traceback" not in node.log
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs tgkill of Linux")
+def test_a_signal_that_reaches_another_thread_ends_the_node_too(start, client):
+    node = start()
+    client.state()
+    listening = [
+        int(task.name)
+        for task in Path(f"/proc/{node.pid}/task").iterdir()
+        if "SigBlk:\t0000000000000000" in (task / "status").read_text()
+    ]
+    other = max(listening)  # the main thread has the smallest number
+    assert other != node.pid
+    assert ctypes.CDLL(None).tgkill(node.pid, other, signal.SIGTERM) == 0
+    assert node.wait() == 0
 
 
 def test_configure_fails_with_one_clear_line_and_can_be_repeated(start, client, files, tmp_path):

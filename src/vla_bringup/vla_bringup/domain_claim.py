@@ -1,0 +1,41 @@
+"""A machine-wide claim on a DDS domain, so that two graphs never start in it at the same time.
+
+Discovery finds other graphs too, those of other machines and tools included, but it takes its
+time and sees nothing of a graph that is only just starting. The claim is an advisory lock; the
+kernel gives it back when the process that runs the graph is gone, however it ended.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+
+
+def claim_domain(domain_id: int, namespace: str) -> int | None:
+    """Claim a namespace of a domain for as long as this process lives.
+
+    Args:
+        domain_id: ROS_DOMAIN_ID.
+        namespace: of the graph, empty or starting with a slash.
+
+    Returns:
+        None if it is now ours, or else the id of the process that holds it (0: unknown).
+    """
+    name = f"vla-graph-{os.getuid()}-{domain_id}{namespace.replace('/', '.')}.lock"
+    path = Path(tempfile.gettempdir(), name)
+    try:
+        claim = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        return None  # no place for the claim: discovery still looks for others
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.read(claim, 32).decode("ascii", "replace")
+        os.close(claim)
+        return int(holder) if holder.isdecimal() else 0
+    os.ftruncate(claim, 0)
+    os.pwrite(claim, str(os.getpid()).encode(), 0)
+    # Never closed: the kernel does that when this process ends, and drops the lock.
+    return None
