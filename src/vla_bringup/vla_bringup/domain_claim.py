@@ -11,10 +11,13 @@ import fcntl
 import os
 import tempfile
 from pathlib import Path
+from typing import Final
+
+_claims: Final[dict[Path, int]] = {}
 
 
 def claim_domain(domain_id: int, namespace: str) -> int | None:
-    """Claim a namespace of a domain for as long as this process lives.
+    """Claim a namespace of a domain until it is released or this process ends.
 
     Args:
         domain_id: ROS_DOMAIN_ID.
@@ -23,8 +26,9 @@ def claim_domain(domain_id: int, namespace: str) -> int | None:
     Returns:
         None if it is now ours, or else the id of the process that holds it (0: unknown).
     """
-    name = f"vla-graph-{os.getuid()}-{domain_id}{namespace.replace('/', '.')}.lock"
-    path = Path(tempfile.gettempdir(), name)
+    path = _path(domain_id, namespace)
+    if path in _claims:
+        return None
     try:
         claim = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError:
@@ -37,5 +41,17 @@ def claim_domain(domain_id: int, namespace: str) -> int | None:
         return int(holder) if holder.isdecimal() else 0
     os.ftruncate(claim, 0)
     os.pwrite(claim, str(os.getpid()).encode(), 0)
-    # Never closed: the kernel does that when this process ends, and drops the lock.
+    _claims[path] = claim
     return None
+
+
+def release_domain(domain_id: int, namespace: str) -> None:
+    """Give a claim back, for processes that outlive their graph."""
+    claim = _claims.pop(_path(domain_id, namespace), None)
+    if claim is not None:
+        os.close(claim)
+
+
+def _path(domain_id: int, namespace: str) -> Path:
+    name = f"vla-graph-{os.getuid()}-{domain_id}{namespace.replace('/', '.')}.lock"
+    return Path(tempfile.gettempdir(), name)

@@ -17,7 +17,7 @@ from launch.actions import (
     RegisterEventHandler,
     Shutdown,
 )
-from launch.event_handlers import OnProcessExit
+from launch.event_handlers import OnProcessExit, OnShutdown
 from launch.events import matches_action
 from launch.events.process import ProcessExited, SignalProcess
 from launch.launch_context import LaunchContext
@@ -36,7 +36,7 @@ from vla_bringup.graph import (
 )
 from vla_bringup.graph_arguments import Argument, GraphOptions
 from vla_bringup.graph_exit import GraphFailure, describe_exit
-from vla_bringup.preflight import check_graph
+from vla_bringup.preflight import check_graph, release
 
 
 def launch_description(
@@ -111,6 +111,10 @@ def _start(
         for spec in graph.nodes
         if spec.on_exit is not OnExit.IGNORE
     ]
+    # A process that launches again and again (tests do) outlives this graph.
+    handlers.append(
+        RegisterEventHandler(OnShutdown(on_shutdown=lambda _event, _context: release(options)))
+    )
     return [*handlers, *actions.values()]
 
 

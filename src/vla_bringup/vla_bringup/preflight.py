@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from vla_bringup.domain_claim import claim_domain
+from vla_bringup.domain_claim import claim_domain, release_domain
 from vla_bringup.graph import LIFECYCLE_MANAGER, POLICY, SIMULATOR, Graph
 from vla_bringup.graph_arguments import GraphOptions
 from vla_core.bundle import PolicyBundle
@@ -39,7 +39,15 @@ def check_graph(graph: Graph, options: GraphOptions) -> None:
     else:
         Contract.load(options.contract)
     _claim_domain(graph, options, domain_id)
-    # The two probes take a second each and do not need each other.
+    try:
+        _probe(graph, domain_id)
+    except VlaError:
+        release(options)
+        raise
+
+
+def _probe(graph: Graph, domain_id: int) -> None:
+    # The two probes take a second or more each and do not need each other.
     domain = _start_probe("vla_bringup.domain_probe")
     rendering = _start_probe("vla_bringup.rendering_probe") if graph.has(SIMULATOR) else None
     try:
@@ -51,6 +59,11 @@ def check_graph(graph: Graph, options: GraphOptions) -> None:
             if process is not None and process.poll() is None:
                 process.kill()
                 process.wait()
+
+
+def release(options: GraphOptions) -> None:
+    """Let others start a graph where this one has run; `check_graph` has claimed the domain."""
+    release_domain(current_domain_id(), options.namespace)
 
 
 def check_policy(policy: Path, contract: Path) -> PolicyBundle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
 import time
@@ -97,6 +98,10 @@ class PolicyNode(LifecycleNode):
         result = super().on_activate(state)
         self._periods = PeriodMonitor(stack.contract.action.period_ns)
         self._active = True
+        # A full collection would go through everything that was ever imported, and hold up a tick
+        # for tens of milliseconds.
+        gc.collect()
+        gc.freeze()
         # A steady clock keeps the period when the system's time is set; simulated time sets it.
         simulated = self.get_parameter("use_sim_time").value
         clock = self.get_clock() if simulated else Clock(clock_type=ClockType.STEADY_TIME)
@@ -199,6 +204,7 @@ class PolicyNode(LifecycleNode):
             for timer in self._timers_of_activation:
                 self.destroy_timer(timer)
             self._timers_of_activation = []
+            gc.unfreeze()
             self.get_logger().info(str(self._periods.summary() or "no commands were published"))
 
     def _release(self) -> None:

@@ -41,8 +41,8 @@ class StreamState:
 
     @property
     def valid(self) -> bool:
-        """Whether the newest message is recent enough to act on."""
-        return self.age_s <= self.max_age_s
+        """Whether the newest message is recent enough to act on, and not from the future."""
+        return abs(self.age_s) <= self.max_age_s
 
 
 def describe_stale(streams: tuple[StreamState, ...]) -> str:
@@ -55,6 +55,11 @@ def describe_stale(streams: tuple[StreamState, ...]) -> str:
             parts.append(stream.problem)
         elif math.isinf(stream.age_s):
             parts.append(f"{stream.key} ({stream.topic}) never arrived")
+        elif stream.age_s < 0.0:
+            parts.append(
+                f"{stream.key} ({stream.topic}) is stamped {-stream.age_s:.2f} s in the future; "
+                "bring the clocks of robot and policy together"
+            )
         else:
             parts.append(
                 f"{stream.key} ({stream.topic}) is {stream.age_s:.2f} s old, "
@@ -127,7 +132,8 @@ class StreamHub:
     def valid(self, now_ns: int) -> bool:
         """Whether every stream is recent enough to act on."""
         return all(
-            self._age_s(stream.key, now_ns) <= stream.max_age_s for stream in self._contract.streams
+            abs(self._age_s(stream.key, now_ns)) <= stream.max_age_s
+            for stream in self._contract.streams
         )
 
     def states(self, now_ns: int) -> tuple[StreamState, ...]:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import rclpy
 from rclpy._rclpy_pybind11 import RCLError
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
@@ -45,7 +46,7 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int
         args: command line with ROS arguments; None takes that of the process.
 
     Returns:
-        Exit code of the process, 0.
+        Exit code of the process: 0, or 1 where a parameter cannot be used.
     """
     rclpy.init(
         args=list(args) if args is not None else sys.argv,
@@ -60,7 +61,12 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    node = make_node()
+    try:
+        node = make_node()
+    except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        rclpy.try_shutdown()
+        return 1
     executor.add_node(node)
     try:
         while not stopped and rclpy.ok():
