@@ -1,12 +1,14 @@
 """Goals of the `dock` action, served by the real node to a robot on DDS."""
 
 import itertools
+import signal
 import time
 
 import pytest
 from action_msgs.msg import GoalStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
-from policy_rig import INSTRUCTION, NodeProcess, isnan, wait_until
+from policy_rig import INSTRUCTION, NodeProcess, is_gone, isnan, wait_until
 from vla_msgs.action import Dock
 
 ACCELERATION_MPS2 = 1.0
@@ -202,6 +204,40 @@ def test_the_default_instruction_serves_a_goal_without_one(robot, client):
     assert client.set(default_instruction=INSTRUCTION) == []
     status, _ = client.dock("")
     assert status == GoalStatus.STATUS_SUCCEEDED
+
+
+def test_diagnostics_name_the_streams_and_their_state(robot):
+    received = []
+    subscription = robot.node.create_subscription(
+        DiagnosticArray, "/diagnostics", received.append, 10
+    )
+
+    def levels():
+        return {status.name: status.level for status in received[-1].status} if received else {}
+
+    try:
+        robot.silent = {"scan"}
+        expected = {
+            "vla_policy: policy": DiagnosticStatus.OK,
+            "vla_policy: image": DiagnosticStatus.OK,
+            "vla_policy: scan": DiagnosticStatus.ERROR,
+            "vla_policy: odometry": DiagnosticStatus.OK,
+        }
+        wait_until(lambda: levels() == expected)
+    finally:
+        robot.node.destroy_subscription(subscription)
+    by_name = {status.name: status for status in received[-1].status}
+    assert by_name["vla_policy: policy"].message == "waiting for a goal"
+    values = {pair.key: pair.value for pair in by_name["vla_policy: image"].values}
+    assert float(values["rate [1/s]"]) > 1.0
+    assert float(values["age [s]"]) <= 1.0
+
+
+def test_an_interrupt_from_the_keyboard_leaves_the_worker_alone(node):
+    worker = node.worker()
+    worker.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert not is_gone(worker)
 
 
 def test_deactivating_stops_at_once_and_aborts_the_goal(node, robot, client):

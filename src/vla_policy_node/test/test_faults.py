@@ -1,6 +1,5 @@
 """Faults of processes: nothing drives on, nothing is left behind."""
 
-import os
 import signal
 import time
 
@@ -8,7 +7,6 @@ import domain_coordinator
 import psutil
 import pytest
 from action_msgs.msg import GoalStatus
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from policy_rig import Client, NodeProcess, is_gone, robot_in, wait, wait_until
 from vla_msgs.action import Dock
@@ -98,15 +96,6 @@ def test_the_worker_dies_with_a_killed_node(files, tmp_path):
         wait_until(lambda: is_gone(worker))
 
 
-def test_the_worker_survives_an_interrupt_from_the_keyboard(start, client):
-    node = start()
-    client.activate()
-    worker = node.worker()
-    os.kill(worker.pid, signal.SIGINT)
-    time.sleep(0.5)
-    assert not is_gone(worker)
-
-
 def test_ending_the_node_while_it_configures_leaves_nothing(start, client):
     node = start()
     client.state()
@@ -119,32 +108,3 @@ def test_ending_the_node_while_it_configures_leaves_nothing(start, client):
     assert not psutil.pid_exists(worker.pid)
     assert "Traceback" not in node.log
     request.cancel()
-
-
-def test_diagnostics_name_the_streams_and_their_state(start, robot, client):
-    received = []
-    subscription = robot.node.create_subscription(
-        DiagnosticArray, "/diagnostics", received.append, 10
-    )
-
-    def levels():
-        return {status.name: status.level for status in received[-1].status} if received else {}
-
-    try:
-        robot.silent = {"scan"}
-        start()
-        client.activate()
-        expected = {
-            "vla_policy: policy": DiagnosticStatus.OK,
-            "vla_policy: image": DiagnosticStatus.OK,
-            "vla_policy: scan": DiagnosticStatus.STALE,
-            "vla_policy: odometry": DiagnosticStatus.OK,
-        }
-        wait_until(lambda: levels() == expected)
-    finally:
-        robot.node.destroy_subscription(subscription)
-    by_name = {status.name: status for status in received[-1].status}
-    assert by_name["vla_policy: policy"].message == "waiting for a goal"
-    values = {pair.key: pair.value for pair in by_name["vla_policy: image"].values}
-    assert float(values["rate [1/s]"]) > 1.0
-    assert float(values["age [s]"]) <= 1.0
