@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Print the counts of `argv[1]` (build folder) for the packages of `argv[2]` (source folder)."""
+    """Print the counts of the build folder `argv[1]` for the source folder `argv[2]`."""
     build, source = Path(sys.argv[1]), Path(sys.argv[2])
     total = {"passed": 0, "failed": 0, "skipped": 0}
     healthy = True
