@@ -1,6 +1,7 @@
 """Fixtures: a DDS domain per test, programs that are ended, and a bundle that stands still."""
 
 import os
+import signal
 
 import domain_coordinator
 import pytest
@@ -60,3 +61,6 @@ def other_contract(tmp_path):
 def pytest_configure():
     # The probes and nodes of one test must not find an old daemon's or shell's middleware.
     os.environ.pop("ROS_STATIC_PEERS", None)
+    # A test run that a shell put into the background ignores Ctrl-C, and hands that on to every
+    # program that it starts: here they are to see it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
