@@ -76,7 +76,7 @@ missing_packages() {
   "$PYTHON" -c 'import os, sys, sysconfig
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")))' || echo "python$version-dev"
   # The simulator renders without a screen through EGL on Mesa's software rasteriser.
-  ldconfig -p 2>/dev/null | grep -q 'libEGL\.so\.1' || echo libegl1
+  PATH="$PATH:/usr/sbin:/sbin" ldconfig -p 2>/dev/null | grep 'libEGL\.so\.1' >/dev/null || echo libegl1
   compgen -G '/usr/lib*/*/dri/swrast_dri.so' >/dev/null || compgen -G '/usr/lib*/*/libgallium*.so' >/dev/null \
     || compgen -G '/usr/lib*/dri/swrast_dri.so' >/dev/null || echo libgl1-mesa-dri
 }
