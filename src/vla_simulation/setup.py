@@ -20,8 +20,8 @@ setup(
     extras_require={"test": ["pytest"]},
     entry_points={
         "console_scripts": [
-            "simulator_node = vla_simulation.simulator_node:main",
-            "expert_node = vla_simulation.expert_node:main",
+            "simulator_node = vla_simulation.ros.simulator_node:main",
+            "expert_node = vla_simulation.ros.expert_node:main",
         ],
     },
 )

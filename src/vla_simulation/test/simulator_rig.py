@@ -76,7 +76,7 @@ class Rig:
     def start(self, module, *parameters, **environment):
         arguments = [item for parameter in parameters for item in ("-p", parameter)]
         process = subprocess.Popen(
-            [sys.executable, "-m", f"vla_simulation.{module}", "--ros-args", *arguments],
+            [sys.executable, "-m", f"vla_simulation.ros.{module}", "--ros-args", *arguments],
             env={**self._environment, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from vla_simulation.controllers.expert import expert_action
+from vla_simulation.controllers.noise import ActionNoise
 from vla_simulation.environment import DockingEnv
-from vla_simulation.expert import expert_action
-from vla_simulation.noise import ActionNoise
 
 
 def episode(env, seed, steps=40):

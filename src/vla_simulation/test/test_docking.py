@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from vla_core.geometry import Pose2D
-from vla_simulation.expert import expert_action
-from vla_simulation.noise import ActionNoise
+from vla_simulation.controllers.expert import expert_action
+from vla_simulation.controllers.noise import ActionNoise
 from vla_simulation.opengl import mujoco
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vla_core.geometry import Pose2D
-from vla_simulation.expert import expert_action
+from vla_simulation.controllers.expert import expert_action
 
 positions = st.floats(-3.0, 0.05)
 offsets = st.floats(-1.5, 1.5)

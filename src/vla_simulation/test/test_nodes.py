@@ -20,8 +20,8 @@ from simulator_rig import (
 )
 
 from vla_core.geometry import Pose2D
+from vla_simulation.controllers.expert import expert_action
 from vla_simulation.environment import DockingEnv
-from vla_simulation.expert import expert_action
 
 ROBOT_TOPICS = [topic for topic in TOPICS if topic not in ("cmd_vel", "expert/cmd_vel", "/clock")]
 

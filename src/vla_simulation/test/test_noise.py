@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vla_simulation.noise import ActionNoise, NoiseParameters
+from vla_simulation.controllers.noise import ActionNoise, NoiseParameters
 
 FIXED = NoiseParameters(min_level=1.0, max_level=1.0)
 

@@ -1,4 +1,4 @@
-from vla_simulation.pacing import Pacer
+from vla_simulation.ros.pacing import Pacer
 
 
 def test_on_time_every_call_is_one_period():

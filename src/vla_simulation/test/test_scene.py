@@ -10,10 +10,10 @@ from vla_core.geometry import Pose2D
 from vla_simulation.config import SimulationConfig, SuiteConfig
 from vla_simulation.environment import DockingEnv
 from vla_simulation.errors import SimulationError
-from vla_simulation.footprints import Footprint, corridor
-from vla_simulation.instructions import STATION_COLOURS, all_instructions
-from vla_simulation.scene import sample_scene
-from vla_simulation.starts import sample_start
+from vla_simulation.scenes.footprints import Footprint, corridor
+from vla_simulation.scenes.instructions import STATION_COLOURS, all_instructions
+from vla_simulation.scenes.scene import sample_scene
+from vla_simulation.scenes.starts import sample_start
 from vla_simulation.suites import load_suite
 
 SUITE = load_suite("nominal")

@@ -18,11 +18,11 @@ from vla_simulation.config import (
 )
 from vla_simulation.errors import SimulationError
 from vla_simulation.opengl import mujoco
-from vla_simulation.robot import Robot
-from vla_simulation.scene import Scene
-from vla_simulation.sensors import Camera, Scanner
-from vla_simulation.stage import Stage
-from vla_simulation.starts import sample_episode
+from vla_simulation.robot.robot import Robot
+from vla_simulation.scenes.scene import Scene
+from vla_simulation.scenes.stage import Stage
+from vla_simulation.scenes.starts import sample_episode
+from vla_simulation.sensing.sensors import Camera, Scanner
 from vla_simulation.suites import FIRST_HELD_OUT_SEED, load_suite
 from vla_simulation.truth import Truth
 from vla_simulation.views import Views

@@ -8,10 +8,10 @@ import numpy as np
 
 from vla_core.geometry import Pose2D
 from vla_simulation.errors import SimulationError
-from vla_simulation.footprints import corridor
 from vla_simulation.mjcf import DRAWN_GROUPS, HIDDEN_GROUP
 from vla_simulation.opengl import create_renderer, mujoco
-from vla_simulation.scene import Scene
+from vla_simulation.scenes.footprints import corridor
+from vla_simulation.scenes.scene import Scene
 from vla_simulation.world import WorldIndex
 
 VIEWS = ("chase", "overview", "top", "camera")

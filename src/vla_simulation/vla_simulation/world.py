@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vla_simulation import robot_model, scenery, station_model, textures
 from vla_simulation.config import PHYSICS_PERIOD_S, SimulationConfig
 from vla_simulation.mjcf import WORLD_COLLISION, geom
 from vla_simulation.opengl import mujoco
+from vla_simulation.robot import robot_model
+from vla_simulation.scenes import scenery, station_model, textures
 
 STATION = "station_0"
 _FLOOR_TEXTURE_M = 4.0

@@ -11,8 +11,8 @@ from rosbags.typesys import Stores, get_typestore
 from vla_core.contract import Contract
 from vla_core.decoding import ImageReading, OdometryReading, ScanReading
 from vla_core.geometry import Pose2D
+from vla_simulation.controllers.expert import expert_action
 from vla_simulation.environment import DockingEnv
-from vla_simulation.expert import expert_action
 
 TYPES = get_typestore(Stores.ROS2_JAZZY)
 T = {name.rsplit("/", 1)[-1]: kind for name, kind in TYPES.types.items() if "/msg/" in name}

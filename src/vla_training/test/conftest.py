@@ -8,7 +8,7 @@ from tiny_runs import tiny_config
 from vla_core.bundle import PolicyBundle
 from vla_core.contract import Contract
 from vla_simulation.environment import DockingEnv
-from vla_training.conversion import convert
+from vla_training.conversion.pipeline import convert
 from vla_training.export import export_bundle
 from vla_training.trainer import TrainingResult, train
 

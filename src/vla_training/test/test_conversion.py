@@ -18,11 +18,11 @@ from bag_making import (
 
 from vla_core.frames import MISSING_AGE_NS, FrameAssembler
 from vla_core.normalization import FieldStatistics
-from vla_training.alignment import EpisodeAligner
-from vla_training.bags import BagReader, find_bags
-from vla_training.conversion import convert
-from vla_training.dataset_file import DatasetFile
-from vla_training.dataset_layout import (
+from vla_training.conversion.alignment import EpisodeAligner
+from vla_training.conversion.bags import BagReader, find_bags
+from vla_training.conversion.pipeline import convert
+from vla_training.dataset.file import DatasetFile
+from vla_training.dataset.layout import (
     ACTION,
     ACTION_VALID,
     AGE_NS,

@@ -5,10 +5,9 @@ import torch
 from vla_core import keys
 from vla_core.contract import Contract
 from vla_core.language import Vocabulary
-from vla_training.augmentation import Augmentation, AugmentationConfig
-from vla_training.dataset import DOCK_POSE_KNOWN, DockingDataset, ShuffledBatches
-from vla_training.dataset_file import DatasetFile
-from vla_training.dataset_layout import (
+from vla_training.dataset.augmentation import Augmentation, AugmentationConfig
+from vla_training.dataset.file import DatasetFile
+from vla_training.dataset.layout import (
     ACTION,
     ACTION_VALID,
     DOCK_POSE,
@@ -17,7 +16,8 @@ from vla_training.dataset_layout import (
     VALID,
     observation,
 )
-from vla_training.dataset_writer import DatasetWriter, EpisodeSource
+from vla_training.dataset.windows import DOCK_POSE_KNOWN, DockingDataset, ShuffledBatches
+from vla_training.dataset.writer import DatasetWriter, EpisodeSource
 from vla_training.errors import ConfigurationError, DatasetError
 
 

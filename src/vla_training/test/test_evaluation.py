@@ -7,20 +7,20 @@ import pytest
 from vla_core.chunk_policy import ChunkPolicy
 from vla_core.errors import BundleError
 from vla_core.frames import Frame
+from vla_simulation.controllers.expert import expert_action
 from vla_simulation.environment import DockingEnv
-from vla_simulation.expert import expert_action
 from vla_simulation.suites import FIRST_HELD_OUT_SEED
-from vla_training.drivers import PolicyDriver
 from vla_training.errors import EvaluationError
-from vla_training.evaluation import (
+from vla_training.evaluation.drivers import PolicyDriver
+from vla_training.evaluation.evaluate import (
     EvaluationConfig,
     EvaluationReport,
     evaluate,
     make_driver,
     summary_table,
 )
-from vla_training.intervals import wilson_interval
-from vla_training.rollouts import run_episode
+from vla_training.evaluation.intervals import wilson_interval
+from vla_training.evaluation.rollouts import run_episode
 
 DESIGNED = [
     "episodes",

@@ -7,7 +7,7 @@ from vla_core.bundle import PolicyBundle
 from vla_core.frames import FrameAssembler
 from vla_training import export
 from vla_training.checkpoints import load_checkpoint
-from vla_training.dataset import DockingDataset
+from vla_training.dataset.windows import DockingDataset
 from vla_training.errors import ExportError, TrainingError
 from vla_training.onnx_session import load_policy
 

@@ -7,7 +7,7 @@ import torch
 from vla_core import keys
 from vla_core.contract import Contract
 from vla_core.normalization import FieldStatistics, Statistics
-from vla_training.dataset import DOCK_POSE_KNOWN, DockingDataset
+from vla_training.dataset.windows import DOCK_POSE_KNOWN, DockingDataset
 from vla_training.losses import LossConfig, policy_loss
 from vla_training.models import DockingCnnConfig, PolicyOutput, build_model
 from vla_training.models.encoders import EncoderConfig, Standardize

@@ -20,7 +20,7 @@ from vla_core.bundle import PolicyBundle, write_bundle
 from vla_training import __version__
 from vla_training.checkpoints import Checkpoint, load_checkpoint
 from vla_training.configuration import to_dict
-from vla_training.dataset import Batch, DockingDataset
+from vla_training.dataset.windows import Batch, DockingDataset
 from vla_training.errors import DatasetError, ExportError
 from vla_training.models import DockingCnn
 from vla_training.onnx_session import make_runner

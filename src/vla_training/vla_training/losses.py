@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from vla_core import keys
 from vla_training.configuration import bounded
-from vla_training.dataset import DOCK_POSE_KNOWN, Batch
+from vla_training.dataset.windows import DOCK_POSE_KNOWN, Batch
 from vla_training.models import PolicyOutput
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vla_core import keys
-from vla_training.dataset import DOCK_POSE_KNOWN, Batch, DockingDataset
+from vla_training.dataset.windows import DOCK_POSE_KNOWN, Batch, DockingDataset
 from vla_training.losses import LossConfig, masked_mean, policy_loss
 from vla_training.models import DockingCnn
 

@@ -19,10 +19,10 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
 from vla_core import keys
-from vla_training.augmentation import Augmentation
 from vla_training.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from vla_training.configuration import to_dict
-from vla_training.dataset import Batch, DockingDataset, ShuffledBatches
+from vla_training.dataset.augmentation import Augmentation
+from vla_training.dataset.windows import Batch, DockingDataset, ShuffledBatches
 from vla_training.errors import DatasetError, TrainingError
 from vla_training.losses import LossConfig, policy_loss
 from vla_training.metrics import MetricsLog, offline_metrics

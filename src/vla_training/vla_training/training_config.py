@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vla_training.augmentation import AugmentationConfig
 from vla_training.configuration import bounded, load
+from vla_training.dataset.augmentation import AugmentationConfig
 from vla_training.losses import LossConfig
 from vla_training.models import DockingCnnConfig
 

@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     from vla_core.contract import Contract
-    from vla_training.conversion import convert
+    from vla_training.conversion.pipeline import convert
 
     summary = convert(
         args.bags,

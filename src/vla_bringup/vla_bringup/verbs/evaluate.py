@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     import json
 
-    from vla_training.evaluation import evaluate, summary_table
+    from vla_training.evaluation.evaluate import evaluate, summary_table
 
     to_stdout = args.json is not None and str(args.json) == "-"
     report = evaluate(

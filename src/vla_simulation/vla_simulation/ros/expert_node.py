@@ -10,10 +10,10 @@ from rclpy.qos import QoSProfile
 from vla_msgs.msg import SimulationState
 
 from vla_core.geometry import Pose2D
-from vla_simulation.expert import expert_action
-from vla_simulation.node_main import logged, run
-from vla_simulation.node_parameters import ParameterSpec, declare
-from vla_simulation.noise import ActionNoise
+from vla_simulation.controllers.expert import expert_action
+from vla_simulation.controllers.noise import ActionNoise
+from vla_simulation.ros.node_main import logged, run
+from vla_simulation.ros.node_parameters import ParameterSpec, declare
 
 _BASE_FRAME = "base_link"
 

@@ -13,7 +13,7 @@ import numpy as np
 from vla_core.contract import Contract
 from vla_core.errors import ContractError, StatisticsError
 from vla_core.normalization import Statistics
-from vla_training.dataset_layout import (
+from vla_training.dataset.layout import (
     EPISODES,
     FORMAT,
     FORMAT_VERSION,

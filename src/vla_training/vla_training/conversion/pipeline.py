@@ -17,11 +17,11 @@ from pathlib import Path
 
 from vla_core.contract import Contract
 from vla_simulation.suites import FIRST_HELD_OUT_SEED, is_held_out
-from vla_training.alignment import EpisodeAligner
-from vla_training.bags import BagMetadata, BagReader, find_bags
-from vla_training.dataset_file import DatasetFile
-from vla_training.dataset_layout import NO_SEED, TRAINING, VALIDATION, row_specs
-from vla_training.dataset_writer import DatasetWriter, EpisodeSource
+from vla_training.conversion.alignment import EpisodeAligner
+from vla_training.conversion.bags import BagMetadata, BagReader, find_bags
+from vla_training.dataset.file import DatasetFile
+from vla_training.dataset.layout import NO_SEED, TRAINING, VALIDATION, row_specs
+from vla_training.dataset.writer import DatasetWriter, EpisodeSource
 from vla_training.errors import ConversionError
 from vla_training.progress import ProgressBar, progress_bar
 

@@ -11,9 +11,9 @@ from vla_simulation.config import (
     RandomizationConfig,
     SimulationConfig,
 )
-from vla_simulation.contacts import ContactWatch
-from vla_simulation.drive import OdometryErrors, WheelMotors, WheelOdometry
 from vla_simulation.opengl import mujoco
+from vla_simulation.robot.contacts import ContactWatch
+from vla_simulation.robot.drive import OdometryErrors, WheelMotors, WheelOdometry
 from vla_simulation.world import WorldIndex
 
 _SETTLING_STEPS = 40

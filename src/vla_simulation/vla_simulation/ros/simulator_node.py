@@ -24,11 +24,11 @@ from vla_simulation.config import (
 )
 from vla_simulation.environment import DockingEnv
 from vla_simulation.errors import SimulationError
-from vla_simulation.node_main import logged, run
-from vla_simulation.node_parameters import ParameterSpec, declare, values
-from vla_simulation.pacing import Pacer
-from vla_simulation.publishers import RobotPublishers
-from vla_simulation.ros_messages import time_message
+from vla_simulation.ros.node_main import logged, run
+from vla_simulation.ros.node_parameters import ParameterSpec, declare, values
+from vla_simulation.ros.pacing import Pacer
+from vla_simulation.ros.publishers import RobotPublishers
+from vla_simulation.ros.ros_messages import time_message
 from vla_simulation.suites import suite_names
 
 _COMMAND_TYPES = {"twist": Twist, "twist_stamped": TwistStamped}

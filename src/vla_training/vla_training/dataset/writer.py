@@ -16,7 +16,7 @@ from vla_core import keys
 from vla_core.contract import Contract
 from vla_core.normalization import FieldStatistics, Statistics
 from vla_training import __version__
-from vla_training.dataset_layout import (
+from vla_training.dataset.layout import (
     ACTION,
     ACTION_VALID,
     DOCK_POSE,

@@ -21,12 +21,12 @@ from vla_core.bundle import PolicyBundle
 from vla_core.errors import VlaError
 from vla_simulation.environment import DockingEnv
 from vla_simulation.suites import FIRST_HELD_OUT_SEED, is_held_out, load_suite
-from vla_training.drivers import Driver, ExpertDriver, PolicyDriver
 from vla_training.errors import EvaluationError
-from vla_training.intervals import wilson_interval
+from vla_training.evaluation.drivers import Driver, ExpertDriver, PolicyDriver
+from vla_training.evaluation.intervals import wilson_interval
+from vla_training.evaluation.rollouts import EpisodeResult, run_episode
 from vla_training.onnx_session import load_policy
 from vla_training.progress import progress_bar
-from vla_training.rollouts import EpisodeResult, run_episode
 
 EXPERT = "expert"
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from vla_core.geometry import Pose2D
-from vla_simulation import scenery, textures
 from vla_simulation.config import RandomizationConfig, StationConfig
-from vla_simulation.footprints import Footprint
-from vla_simulation.instructions import STATION_COLOURS, sample_instruction
+from vla_simulation.scenes import scenery, textures
+from vla_simulation.scenes.footprints import Footprint
+from vla_simulation.scenes.instructions import STATION_COLOURS, sample_instruction
 
 _GAP_M = 0.12
 

@@ -14,8 +14,8 @@ from torch.utils.data import Dataset
 from vla_core import keys
 from vla_core.contract_specs import ImageDecoder
 from vla_core.language import Vocabulary
-from vla_training.dataset_file import DatasetFile
-from vla_training.dataset_layout import (
+from vla_training.dataset.file import DatasetFile
+from vla_training.dataset.layout import (
     ACTION,
     ACTION_VALID,
     DOCK_POSE,

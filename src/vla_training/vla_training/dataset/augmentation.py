@@ -12,7 +12,7 @@ from vla_core.contract import Contract, StreamSpec
 from vla_core.contract_specs import ImageDecoder, OdometryDecoder, ScanDecoder
 from vla_core.language import Vocabulary
 from vla_training.configuration import bounded
-from vla_training.dataset import Batch
+from vla_training.dataset.windows import Batch
 from vla_training.errors import ConfigurationError
 
 _SYMMETRY_TOLERANCE = 1e-6

@@ -20,8 +20,8 @@ from vla_core.decoding import action_from_message, stamp_ns_of
 from vla_core.errors import DecodeError
 from vla_core.frames import Frame, FrameAssembler
 from vla_core.geometry import Pose2D
-from vla_training.bags import BagReader
-from vla_training.dataset_layout import (
+from vla_training.conversion.bags import BagReader
+from vla_training.dataset.layout import (
     ACTION,
     ACTION_VALID,
     AGE_NS,

@@ -5,10 +5,10 @@ import math
 import numpy as np
 
 from vla_core.geometry import Pose2D
-from vla_simulation import scenery, station_model
 from vla_simulation.mjcf import HIDDEN_GROUP
 from vla_simulation.opengl import mujoco
-from vla_simulation.scene import Scene
+from vla_simulation.scenes import scenery, station_model
+from vla_simulation.scenes.scene import Scene
 from vla_simulation.world import STATION, WorldIndex
 
 _PARKED_Z_M = -20.0

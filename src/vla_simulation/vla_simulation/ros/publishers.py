@@ -12,8 +12,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import BatteryState, CameraInfo, Image, JointState, LaserScan
 from vla_msgs.msg import SimulationState
 
-from vla_simulation import ros_messages
 from vla_simulation.environment import DockingEnv
+from vla_simulation.ros import ros_messages
 
 # Reliable, so that a recording in lock-step has every message; best-effort subscribers match too.
 _QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)

@@ -12,8 +12,8 @@ from vla_core.chunk_policy import ChunkPolicy
 from vla_core.command_pipeline import CommandPipeline
 from vla_core.frames import FrameAssembler
 from vla_simulation.config import CONTROL_PERIOD_NS
+from vla_simulation.controllers.expert import expert_action
 from vla_simulation.environment import DockingEnv
-from vla_simulation.expert import expert_action
 from vla_training.errors import EvaluationError
 
 ENVIRONMENT_FIELDS = ("linear.x", "angular.z")

@@ -6,8 +6,8 @@ import numpy as np
 
 from vla_core.geometry import Pose2D
 from vla_simulation.config import StartConfig, StationConfig, SuiteConfig
-from vla_simulation.footprints import Footprint, corridor
-from vla_simulation.scene import Scene, sample_scene
+from vla_simulation.scenes.footprints import Footprint, corridor
+from vla_simulation.scenes.scene import Scene, sample_scene
 
 _STAGING_M = 0.6
 _SCENE_ATTEMPTS = 50

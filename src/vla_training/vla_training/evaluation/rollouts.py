@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vla_simulation.environment import DockingEnv
-from vla_training.drivers import Driver
+from vla_training.evaluation.drivers import Driver
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Who drives in simulation: the scripted expert and its noise, and classical peers."""

@@ -1,0 +1,1 @@
+"""The simulated robot: its model, drive, odometry and contacts."""

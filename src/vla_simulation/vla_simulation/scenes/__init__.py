@@ -1,0 +1,1 @@
+"""What stands still in an episode: room, stations, clutter, surfaces, light, and the start."""

@@ -1,0 +1,1 @@
+"""Camera and scanner of the simulated robot."""

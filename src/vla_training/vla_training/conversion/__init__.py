@@ -1,0 +1,1 @@
+"""From bags to rows at the control rate."""

@@ -1,0 +1,1 @@
+"""The data set: its file, reading, windows and augmentation."""
