@@ -6,19 +6,20 @@ import signal
 from pathlib import Path
 
 import pytest
+from rosbags.highlevel import AnyReader
 from vla_msgs.msg import SimulationState
 
 from vla_bringup.collection import CollectionOptions, collect
 from vla_bringup.collection_episode import EpisodeWatch
 from vla_bringup.collection_manifest import Manifest
-from vla_bringup.collection_types import CollectionError, EpisodeSettings
+from vla_bringup.collection_plan import SuiteMix, plan
+from vla_bringup.collection_types import CollectionError
 from vla_bringup.collection_worker import find_flaw
 from vla_bringup.resources import default_contract
 from vla_core.contract import Contract
 from vla_core.errors import VlaError
 from vla_recorder.bag_inspection import inspect_bag
-
-SETTINGS = EpisodeSettings("c.yaml", "nominal", 30.0, 1.0, 1.5, "mcap", "none")
+from vla_simulation.environment import DockingEnv
 
 
 def bags_in(folder):
@@ -46,15 +47,18 @@ def test_two_episodes_are_complete_and_a_third_is_added(vla, tmp_path):
         inspection = inspect_bag(Path(record["bag"]), contract)
         assert inspection.ok, inspection.violations
         assert find_flaw(Path(record["bag"]), contract) == ""
-        counts = {topic.count for topic in inspection.contents.topics.values()}
-        (ticks,) = counts  # every topic has each tick
-        assert ticks == record["ticks"]
+        for topic in ("cmd_vel", "expert/cmd_vel", "ground_truth/state", "ground_truth/dock_pose"):
+            found = inspection.topic(topic) or inspection.topic(f"/{topic}")
+            assert found.count == record["ticks"]
         custom = inspection.contents.custom
         assert custom["vla.seed"] == str(seed)
+        assert custom["vla.suite"] == "nominal"
+        assert custom["vla.goal"] == str(record["goal"])
+        assert custom["vla.station_count"] == str(record["station_count"])
         assert custom["vla.outcome"] == ("success" if record["success"] else "failure")
         assert custom["vla.note"] == record["reason"]
         assert custom["vla.operator"] == "docking_expert"
-        assert custom["vla.instruction"]
+        assert custom["vla.instruction"] == record["instruction"]
         # The disturbance is executed, the label is clean.
         executed, label = inspection.topic("cmd_vel"), inspection.topic("expert/cmd_vel")
         assert (executed.stamps_ns == label.stamps_ns).all()
@@ -70,6 +74,50 @@ def test_two_episodes_are_complete_and_a_third_is_added(vla, tmp_path):
     assert len(bags_in(out)) == 3
     for bag, time_ns in before.items():
         assert (bag / "metadata.yaml").stat().st_mtime_ns == time_ns  # left alone
+
+
+def test_every_goal_of_a_start_is_demonstrated(vla, tmp_path):
+    """The bags of a start are alike but for the sentence and where the expert goes."""
+    out, seed = tmp_path / "pairs", seed_with_stations(2)
+    program = vla("collect", "--episodes", 1, "--seed", seed, "--out", out, "--goals", "every",
+                  "--suite", "nominal:0.5,wide_start:0.5", "--noise", 0, "--json")  # fmt: skip
+    assert program.wait(150) == 0, program.errors
+    records = json.loads(program.output)["records"]
+    assert [bag.name for bag in bags_in(out)] == [
+        f"episode_{seed:06d}_goal0",
+        f"episode_{seed:06d}_goal1",
+    ]
+    assert [record["goal"] for record in records] == [0, 1]
+    assert [record["reason"] for record in records] == ["docked", "docked"]
+    assert records[0]["instruction"] != records[1]["instruction"]
+    states = [first_state(bag) for bag in bags_in(out)]
+    assert [state.goal for state in states] == [0, 1]
+    assert planar(states[0].base_pose) == planar(states[1].base_pose)
+    assert planar(states[0].dock_pose) != planar(states[1].dock_pose)
+    for bag, record in zip(bags_in(out), records, strict=True):
+        custom = inspect_bag(bag).contents.custom
+        assert custom["vla.goal"] == str(record["goal"])
+        assert custom["vla.suite"] == record["suite"]
+
+
+def seed_with_stations(count):
+    suites = SuiteMix.parse("nominal:0.5,wide_start:0.5")
+    for seed in range(100):
+        orders = plan(suites, [seed], "every")
+        if len(orders) == count and orders[0].suite == "wide_start":
+            return seed
+    raise AssertionError(f"no seed with {count} stations")
+
+
+def first_state(bag):
+    with AnyReader([bag]) as reader:
+        connections = [c for c in reader.connections if c.topic.endswith("ground_truth/state")]
+        connection, _, data = next(reader.messages(connections))
+        return reader.deserialize(data, connection.msgtype)
+
+
+def planar(pose):
+    return pose.x, pose.y, pose.theta
 
 
 @pytest.fixture
@@ -133,6 +181,14 @@ def options(tmp_path, **changes):
         ({"jobs": 0}, "jobs is 0"),
         ({"settle_s": -1.0}, "settle is -1.0"),
         ({"suite": "no_such_suite"}, "no_such_suite"),
+        ({"suite": "paraphrase"}, "'paraphrase' is for evaluation only"),
+        ({"suite": "nominal,new_station:0.1"}, "'new_station' is for evaluation only"),
+        ({"suite": "nominal:0"}, "share '0' of suite 'nominal'"),
+        (
+            {"suite": "nominal:much,nominal"},
+            "'much' of suite 'nominal', .* 'nominal' is there twice",
+        ),
+        ({"goals": "some"}, "goals is 'some', expected one of: one, every"),
         ({"contract": "no_such_contract.yaml"}, "no_such_contract.yaml"),
     ],
 )
@@ -164,6 +220,36 @@ def test_one_collection_per_folder_at_a_time(tmp_path):
         os.close(descriptor)
 
 
+# ---------------------------------------------------------------------- plan
+
+
+def test_a_plan_has_each_start_once_or_once_for_every_station():
+    mix = SuiteMix.parse("nominal")
+    once, every = plan(mix, range(30), "one"), plan(mix, range(30), "every")
+    assert [order.name for order in once] == [f"episode_{seed:06d}" for seed in range(30)]
+    assert {order.goal for order in once} == {-1}
+    env = DockingEnv("nominal", render=False)
+    for seed in range(30):
+        _, info = env.reset(seed=seed)
+        of_seed = [order for order in every if order.seed == seed]
+        assert [order.goal for order in of_seed] == list(range(info["station_count"]))
+        assert [order.name for order in of_seed] == [
+            f"episode_{seed:06d}_goal{k}" for k in range(info["station_count"])
+        ]
+    env.close()
+
+
+def test_suites_are_mixed_by_their_shares_and_the_seed_alone():
+    mix = SuiteMix.parse(" nominal:0.7, wide_start:0.3")
+    assert str(mix) == "nominal:0.7,wide_start:0.3"
+    drawn = [order.suite for order in plan(mix, range(1000), "one")]
+    assert drawn.count("wide_start") / 1000 == pytest.approx(0.3, abs=0.045)  # three sigma
+    assert set(drawn) == {"nominal", "wide_start"}
+    assert [order.suite for order in plan(mix, range(400, 500), "one")] == drawn[400:500]
+    assert str(SuiteMix.parse("nominal")) == "nominal"
+    assert SuiteMix.parse("nominal,wide_start").shares == (1.0, 1.0)
+
+
 # ---------------------------------------------------------------------- manifest
 
 
@@ -192,10 +278,22 @@ def test_manifest_refuses_other_settings_and_damage(tmp_path):
 
 
 def watched(*states):
-    watch = EpisodeWatch(SETTINGS)
+    watch = EpisodeWatch(time_limit_s=30.0, settle_s=1.5)
     for time_s, docked, collision in states:
-        watch.see(SimulationState(time_s=time_s, docked=docked, collision=collision))
+        watch.see(
+            SimulationState(
+                time_s=time_s, docked=docked, collision=collision, docked_station=docked - 1
+            )
+        )
     return watch.reason
+
+
+def test_docked_at_another_station_ends_the_episode():
+    watch = EpisodeWatch(time_limit_s=30.0, settle_s=1.5)
+    watch.see(SimulationState(time_s=8.0, goal=1, docked_station=-1))
+    assert watch.reason == ""
+    watch.see(SimulationState(time_s=8.05, goal=1, docked_station=0))
+    assert watch.reason == "wrong_station"
 
 
 def test_docked_and_settled():

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vla_bringup.demo.animation import _palette
 from vla_bringup.demo.paths_plot import Path2D, plot_paths
-from vla_bringup.demo.plan_view import INTENT, PlanView
-from vla_bringup.demo.recording import Chunk, integrate
+from vla_bringup.demo.plan_view import PlanView
+from vla_bringup.demo.recording import Chunk
 from vla_bringup.demo.results import RunResult, print_table, write_csv, write_json, write_markdown
 from vla_core.geometry import Pose2D
+from vla_simulation.viewer.drawing import INTENT
+from vla_simulation.viewer.video import _palette
 
 
 def result(**changes):
@@ -32,17 +33,6 @@ def result(**changes):
         "bag": "bags/run_1",
     }
     return RunResult(**{**values, **changes})
-
-
-def test_chunk_is_integrated_along_its_arc():
-    speed, turn, period = 0.4, 0.8, 0.05
-    path = integrate(np.tile([speed, turn], (10, 1)), period)
-    angle = 10 * period * turn
-    radius = speed / turn
-    assert path.shape == (11, 3)
-    assert path[-1, 2] == pytest.approx(angle)
-    expected = (radius * math.sin(angle), radius * (1 - math.cos(angle)))
-    np.testing.assert_allclose(path[-1, :2], expected, atol=1e-3)
 
 
 def test_results_say_nan_as_null(tmp_path):

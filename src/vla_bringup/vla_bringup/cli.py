@@ -14,7 +14,7 @@ from vla_core.errors import VlaError
 
 # Every verb is a module of this name in vla_bringup.verbs with HELP, add_arguments() and run().
 GROUPS: Final = {
-    "run": ("demo", "up", "dock"),
+    "run": ("demo", "up", "dock", "sim"),
     "data": ("collect", "inspect", "convert"),
     "learn": ("train", "export", "evaluate"),
     "machine": ("doctor",),

@@ -12,15 +12,16 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from vla_bringup.collection_jobs import CollectionJobs
 from vla_bringup.collection_manifest import Manifest
+from vla_bringup.collection_plan import GOALS, SuiteMix, plan, seed_mistakes
 from vla_bringup.collection_progress import CollectionProgress
-from vla_bringup.collection_types import CollectionError, EpisodeSettings
+from vla_bringup.collection_types import CollectionError, EpisodeOrder, EpisodeSettings
 from vla_core.contract import Contract
 
 PARTIAL: Final = ".partial"
@@ -32,11 +33,13 @@ class CollectionOptions:
     """What to collect.
 
     Attributes:
-        episodes: how many; the seeds are `seed`, `seed` + 1, ...
+        episodes: how many starts; their seeds are `seed`, `seed` + 1, ...
         out: folder that receives one bag per episode.
         contract: of the simulated robot.
-        suite: that the starts are drawn from.
-        seed: of the first episode.
+        suite: that the episodes are drawn from, or several: `nominal:0.7,wide_start:0.3`.
+        goals: "one": each start is demonstrated for the goal that is drawn; "every": for each of
+            its stations.
+        seed: of the first start.
         noise: scale of the disturbance of what is executed (DART); the label stays clean.
         settle_s: how long recording goes on at the dock.
         jobs: simulators side by side.
@@ -48,6 +51,7 @@ class CollectionOptions:
     out: Path
     contract: Path
     suite: str = "nominal"
+    goals: str = "one"
     seed: int = 0
     noise: float = 1.0
     settle_s: float = 1.5
@@ -62,7 +66,7 @@ class CollectionSummary:
 
     Attributes:
         out: folder of the bags.
-        episodes: one record each, in the order of their seeds.
+        episodes: one record each, in the order of their seeds and goals.
         recorded: how many of them this run recorded; the others were there already.
         wall_s: duration of this run.
         ticks: control periods that this run recorded.
@@ -103,23 +107,26 @@ def collect(options: CollectionOptions, *, show_progress: bool = True) -> Collec
             or a process ended; what was recorded before that is kept.
         VlaError: the contract or the suite cannot be used.
     """
-    settings = _checked(options)
+    mix, settings = _checked(options)
     options.out.mkdir(parents=True, exist_ok=True)
     with _locked(options.out):
         manifest = Manifest.open(options.out, settings)
         shutil.rmtree(options.out / PARTIAL, ignore_errors=True)
-        names = {
-            f"episode_{s:06d}": s for s in range(options.seed, options.seed + options.episodes)
-        }
-        missing = {n: seed for n, seed in names.items() if n not in manifest.episodes}
-        manifest.require_free(missing)
+        seeds = range(options.seed, options.seed + options.episodes)
+        orders = plan(mix, seeds, options.goals)
+        missing = [order for order in orders if order.name not in manifest.episodes]
+        manifest.require_free(order.name for order in missing)
         summary = CollectionSummary(options.out)
         started_s = time.monotonic()
         try:
             if missing:
-                with CollectionProgress(len(names), show=show_progress) as progress:
-                    progress.start(manifest.episodes[name] for name in names if name not in missing)
-                    for record in _record(options, settings, missing):
+                with CollectionProgress(len(orders), show=show_progress) as progress:
+                    progress.start(
+                        manifest.episodes[order.name]
+                        for order in orders
+                        if order.name in manifest.episodes
+                    )
+                    for record in _record(options, missing):
                         manifest.add(record, Path(record["bag"]))
                         progress.advance(record)
                         summary.recorded += 1
@@ -127,31 +134,23 @@ def collect(options: CollectionOptions, *, show_progress: bool = True) -> Collec
         finally:
             shutil.rmtree(options.out / PARTIAL, ignore_errors=True)
         summary.wall_s = time.monotonic() - started_s
-        summary.episodes = [manifest.episodes[name] for name in names]
+        summary.episodes = [manifest.episodes[order.name] for order in orders]
         return summary
 
 
-def _checked(options: CollectionOptions) -> dict[str, Any]:
-    """The settings that every episode depends on.
+def _checked(options: CollectionOptions) -> tuple[SuiteMix, dict[str, Any]]:
+    """The suites, and the settings that every episode depends on.
 
     Raises:
         VlaError: names every mistake.
     """
-    from vla_simulation.suites import FIRST_HELD_OUT_SEED, load_suite
-
     contract = Contract.load(options.contract)
-    suite = load_suite(options.suite)
-    last = options.seed + options.episodes - 1
-    mistakes = []
+    mix = SuiteMix.parse(options.suite)
+    mistakes = seed_mistakes(options.seed, options.episodes)
     if options.episodes < 1:
         mistakes.append(f"episodes is {options.episodes}, expected 1 or more")
-    if options.seed < 0:
-        mistakes.append(f"seed is {options.seed}, expected 0 or more")
-    if last >= FIRST_HELD_OUT_SEED:
-        mistakes.append(
-            f"seeds {options.seed} to {last} reach into those held out for evaluation (from "
-            f"{FIRST_HELD_OUT_SEED} on), which must never be trained on; take smaller ones"
-        )
+    if options.goals not in GOALS:
+        mistakes.append(f"goals is '{options.goals}', expected one of: {', '.join(GOALS)}")
     if not 0.0 <= options.noise <= 3.0:
         mistakes.append(f"noise is {options.noise}, expected 0 to 3")
     if not 0.0 <= options.settle_s <= 60.0:
@@ -160,23 +159,23 @@ def _checked(options: CollectionOptions) -> dict[str, Any]:
         mistakes.append(f"jobs is {options.jobs}, expected 1 or more")
     if mistakes:
         raise CollectionError("; ".join(mistakes))
-    return {
+    return mix, {
         "contract_hash": contract.hash,
-        "suite": suite.name,
-        "time_limit_s": suite.time_limit_s,
+        "suite": str(mix),
+        "time_limit_s": [suite.time_limit_s for suite in mix.suites],
+        "goals": options.goals,
         "noise": options.noise,
         "settle_s": options.settle_s,
     }
 
 
 def _record(
-    options: CollectionOptions, settings: Mapping[str, Any], missing: Mapping[str, int]
+    options: CollectionOptions, missing: Sequence[EpisodeOrder]
 ) -> Iterator[dict[str, Any]]:
-    """Record episodes, seeds by name; yields a record of each as it is finished."""
+    """Record episodes; yields a record of each as it is finished."""
     episode = EpisodeSettings(
         contract=str(options.contract.absolute()),
-        suite=options.suite,
-        time_limit_s=settings["time_limit_s"],
+        suite=missing[0].suite,
         noise=options.noise,
         settle_s=options.settle_s,
         storage=options.storage,
@@ -192,9 +191,8 @@ def _record(
             "partial": str(partial),
             "logs": str(logs),
         }
-    orders = ({"seed": seed, "name": name} for name, seed in missing.items())
     with CollectionJobs(jobs) as workers:
-        yield from workers.run(orders)
+        yield from workers.run(order.to_dict() for order in missing)
 
 
 @contextlib.contextmanager

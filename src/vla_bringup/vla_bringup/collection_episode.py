@@ -7,6 +7,7 @@ the first tick of its episode and holds each tick that there was.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,12 @@ from vla_msgs.msg import SimulationState
 from vla_msgs.srv import ResetSimulation, StopEpisode
 
 from vla_bringup.collection_nodes import NodeProcesses, node_specs
-from vla_bringup.collection_types import CollectionError, EpisodeResult, EpisodeSettings
+from vla_bringup.collection_types import (
+    CollectionError,
+    EpisodeOrder,
+    EpisodeResult,
+    EpisodeSettings,
+)
 from vla_bringup.graph import EXPERT, RECORDER, SIMULATOR
 from vla_core import bag_metadata
 
@@ -41,8 +47,15 @@ OPERATOR: Final = "docking_expert"
 class EpisodeWatch:
     """Decides from the simulator's states when an episode is over, and how it went."""
 
-    def __init__(self, settings: EpisodeSettings) -> None:
-        self._settings = settings
+    def __init__(self, time_limit_s: float, settle_s: float) -> None:
+        """Begin an episode.
+
+        Args:
+            time_limit_s: when the robot is not docked by then, it has failed.
+            settle_s: how long it has to stay docked.
+        """
+        self._time_limit_s = time_limit_s
+        self._settle_s = settle_s
         self._docked_since_s: float | None = None
         self.time_s = 0.0
         self.states = 0
@@ -54,14 +67,16 @@ class EpisodeWatch:
         self.time_s = state.time_s
         if state.collision:
             self.reason = self.reason or "collision"
+        elif state.docked_station not in (-1, state.goal):
+            self.reason = self.reason or "wrong_station"
         elif not state.docked:
             self._docked_since_s = None
-            if state.time_s >= self._settings.time_limit_s:
+            if state.time_s >= self._time_limit_s:
                 self.reason = self.reason or "timeout"
         else:
             if self._docked_since_s is None:
                 self._docked_since_s = state.time_s
-            if state.time_s - self._docked_since_s >= self._settings.settle_s:
+            if state.time_s - self._docked_since_s >= self._settle_s:
                 self.reason = self.reason or "docked"
 
 
@@ -105,31 +120,30 @@ class EpisodeRunner:
         self._node.destroy_node()
         rclpy.try_shutdown()
 
-    def run(self, seed: int, name: str) -> EpisodeResult:
+    def run(self, order: EpisodeOrder) -> EpisodeResult:
         """Record one episode.
-
-        Args:
-            seed: of the scene, the start and the disturbance.
-            name: of the bag.
 
         Raises:
             CollectionError: a process ended, or a node refused or does not answer.
         """
         started_s = time.monotonic()
-        settings = self._settings
-        request = ResetSimulation.Request(seed=seed, suite=settings.suite)
+        request = ResetSimulation.Request(seed=order.seed, suite=order.suite, goal=order.goal)
         answer = self._call(self._reset, request, "reset of the simulator")
         if not answer.success:
-            raise CollectionError(f"the simulator refused seed {seed}: {answer.message}")
-        watch = EpisodeWatch(settings)
+            raise CollectionError(f"the simulator refused seed {order.seed}: {answer.message}")
+        watch = EpisodeWatch(order.time_limit_s, self._settings.settle_s)
         self._on_state = watch.see
-        recording = self._begin_recording(seed, name, answer.instruction)
+        recording = self._begin_recording(order, answer)
         self._change_state(SIMULATOR, Transition.TRANSITION_ACTIVATE)
         self._drive(watch, recording)
         self._change_state(SIMULATOR, Transition.TRANSITION_DEACTIVATE)
         bag = self._end_recording(watch.reason, recording)
         return EpisodeResult(
-            seed=seed,
+            seed=order.seed,
+            suite=order.suite,
+            goal=answer.goal,
+            station_count=answer.station_count,
+            instruction=answer.instruction,
             bag=bag,
             success=watch.reason == "docked",
             reason=watch.reason,
@@ -140,15 +154,18 @@ class EpisodeRunner:
 
     # ------------------------------------------------------------------ one episode
 
-    def _begin_recording(self, seed: int, name: str, instruction: str) -> Future:
+    def _begin_recording(self, order: EpisodeOrder, start: ResetSimulation.Response) -> Future:
         metadata = {
-            bag_metadata.SEED: str(seed),
-            bag_metadata.SUITE: self._settings.suite,
+            bag_metadata.SEED: str(order.seed),
+            bag_metadata.SUITE: order.suite,
+            bag_metadata.GOAL: str(start.goal),
+            bag_metadata.STATION_COUNT: str(start.station_count),
             bag_metadata.NOISE: str(self._settings.noise),
+            bag_metadata.PARAPHRASES: json.dumps(list(start.paraphrases), ensure_ascii=False),
         }
         goal = RecordEpisode.Goal(
-            name=name,
-            instruction=instruction,
+            name=order.name,
+            instruction=start.instruction,
             operator_name=OPERATOR,
             metadata_keys=list(metadata),
             metadata_values=list(metadata.values()),

@@ -1,8 +1,9 @@
 """One of the processes of `vla collect`: records the episodes that it is told to on its stdin.
 
-It speaks JSON, one object a line. From the parent: `{"seed": 17, "name": "episode_000017"}`. To the
-parent: `{"event": "ready"}`, one `{"event": "episode", ...}` for each, or `{"event": "error",
-"message": ...}`. It ends when stdin does.
+It speaks JSON, one object a line. From the parent: `{"name": "episode_000017", "seed": 17,
+"suite": "nominal", "goal": -1, "time_limit_s": 30.0}`. To the parent: `{"event": "ready"}`, one
+`{"event": "episode", ...}` for each, or `{"event": "error", "message": ...}`. It ends when stdin
+does.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from types import FrameType
 from typing import Any, Final, NoReturn
 
 from vla_bringup.collection_episode import EpisodeRunner
-from vla_bringup.collection_types import CollectionError, EpisodeResult, EpisodeSettings
+from vla_bringup.collection_types import (
+    CollectionError,
+    EpisodeOrder,
+    EpisodeResult,
+    EpisodeSettings,
+)
 from vla_core.contract import Contract
 from vla_core.errors import VlaError
 from vla_recorder.bag_inspection import inspect_bag
@@ -42,8 +48,7 @@ def main() -> int:
         with EpisodeRunner(settings, partial, Path(job["logs"])) as runner:
             _say("ready")
             for line in sys.stdin:
-                order = json.loads(line)
-                result = _record(runner, contract, order["seed"], order["name"])
+                result = _record(runner, contract, EpisodeOrder(**json.loads(line)))
                 _say("episode", **result.to_dict(), size_bytes=_size_bytes(Path(result.bag)))
     except VlaError as error:
         _say("error", message=str(error))
@@ -58,7 +63,7 @@ def main() -> int:
     return 0
 
 
-def _record(runner: EpisodeRunner, contract: Contract, seed: int, name: str) -> EpisodeResult:
+def _record(runner: EpisodeRunner, contract: Contract, order: EpisodeOrder) -> EpisodeResult:
     """Record an episode until its bag is complete.
 
     Raises:
@@ -66,43 +71,45 @@ def _record(runner: EpisodeRunner, contract: Contract, seed: int, name: str) -> 
     """
     flaw = ""
     for _ in range(ATTEMPTS):
-        result = runner.run(seed, name)
+        result = runner.run(order)
         flaw = find_flaw(Path(result.bag), contract)
         if not flaw:
             return result
-        sys.stderr.write(f"{name}: {flaw}; recording it again\n")
+        sys.stderr.write(f"{order.name}: {flaw}; recording it again\n")
         shutil.rmtree(result.bag)
     raise CollectionError(
-        f"{name} came out incomplete {ATTEMPTS} times ({flaw}); the machine is too busy for this "
-        f"many jobs, use fewer (--jobs)"
+        f"{order.name} came out incomplete {ATTEMPTS} times ({flaw}); the machine is too busy for "
+        f"this many jobs, use fewer (--jobs)"
     )
 
 
 def find_flaw(bag: Path, contract: Contract) -> str:
     """What is missing in a bag that was recorded in lock-step; empty if nothing is.
 
-    Every stream, the executed command, its label and the true state must have one message for
-    each tick, without a gap.
+    The executed command, its label and the true state must have one message for each tick, and
+    every stream must go on at its rate, without a gap.
     """
     inspection = inspect_bag(bag, contract)
     if not inspection.ok:
         return inspection.violations[0]
     action = contract.action
-    names = [stream.topic for stream in contract.streams]
-    names += [action.topic, action.label_topic or action.topic, "ground_truth/state"]
+    ticked = [action.topic, action.label_topic or action.topic, "ground_truth/state"]
     if contract.dock_pose_topic:
-        names.append(contract.dock_pose_topic)
+        ticked.append(contract.dock_pose_topic)
+    periods_s = {stream.topic: 1.0 / stream.rate_hz for stream in contract.streams}
+    periods_s |= dict.fromkeys(ticked, action.period_ns * 1e-9)
     counts = {}
-    for name in names:
+    for name, period_s in periods_s.items():
         topic = inspection.topic(name) or inspection.topic(f"/{name}")
         if topic is None:
             return f"no topic {name}"
-        missing = topic.missing(action.period_ns * 1e-9)
+        missing = topic.missing(period_s)
         if missing:
             return f"{missing} messages of {name} are missing"
         if topic.out_of_order:
             return f"messages of {name} are out of order"
-        counts[name] = topic.count
+        if name in ticked:
+            counts[name] = topic.count
     if len(set(counts.values())) > 1:
         return f"unequal numbers of messages: {counts}"
     return ""

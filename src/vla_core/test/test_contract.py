@@ -173,8 +173,8 @@ def test_order_of_streams_is_a_difference(contract, contract_dict):
         (("streams", 0, "topic"), "1/2", "streams[0].topic: got '1/2', expected a ROS name"),
         (
             ("streams", 0, "type"),
-            "sensor_msgs/msg/CompressedImage",
-            "expected one of sensor_msgs/msg/Image, sensor_msgs/msg/LaserScan, nav_msgs/msg/Odom",
+            "sensor_msgs/msg/PointCloud2",
+            "expected one of sensor_msgs/msg/Image, sensor_msgs/msg/CompressedImage, sensor_msgs/",
         ),
         (("streams", 0, "qos", "reliability"), "some", "expected one of reliable, best_effort"),
         (("streams", 0, "qos", "depth"), 0, "streams[0].qos.depth: got 0, expected a whole number"),

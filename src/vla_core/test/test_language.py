@@ -18,6 +18,10 @@ SENTENCES = ["Dock at the orange charger.", "주황색 충전기에 도킹해 �
         ("  dock,at;the/orange--charger\n", ("dock", "at", "the", "orange", "charger")),
         ("Don't stop at Bob’s", ("dont", "stop", "at", "bobs")),
         ("주황색 충전기에, 도킹해 주세요.", ("주황색", "충전기에", "도킹해", "주세요")),
+        ("2번 충전소로 가", ("2번", "충전소로", "가")),
+        ("왼쪽에 있는 충전기에, 연결해!", ("왼쪽에", "있는", "충전기에", "연결해")),
+        ("주황\u200b색 char\u00adger\ufeff", ("주황색", "charger")),
+        ("a'\u0301b", ("áb",)),
         ("À la borne Ⅲ", ("à", "la", "borne", "iii")),
         ("STRASSE straße", ("strasse", "strasse")),
         ("चार्जर पर जाओ", ("चार्जर", "पर", "जाओ")),
@@ -38,8 +42,19 @@ def test_ways_to_write_a_sentence_do_not_matter(sentence):
     assert words_of(f"¿{sentence}?!") == words
 
 
-def test_korean_syllables_may_be_decomposed():
-    assert words_of(unicodedata.normalize("NFD", "충전기")) == words_of("충전기")
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+def test_korean_syllables_may_be_decomposed(form):
+    vocabulary = Vocabulary.from_sentences(SENTENCES)
+    written = unicodedata.normalize(form, SENTENCES[1])
+    assert words_of(written) == ("주황색", "충전기에", "도킹해", "주세요")
+    assert (vocabulary.encode(written) == vocabulary.encode(SENTENCES[1])).all()
+    assert vocabulary.problems(written) == []
+
+
+def test_a_vocabulary_keeps_korean_readable():
+    vocabulary = Vocabulary.from_sentences(SENTENCES)
+    assert "충전기에" in vocabulary.to_json()
+    assert Vocabulary.from_json(vocabulary.to_json().encode()) == vocabulary
 
 
 def test_sentences_become_numbers():

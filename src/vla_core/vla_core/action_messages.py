@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,24 @@ def action_from_message(action: ActionSpec, message: Any) -> np.ndarray:
         raise DecodeError(
             f"action: got {type(message).__name__} ({error}), expected Twist or TwistStamped"
         ) from error
-    if not all(abs(value) <= MAX_VELOCITY for value in values):
+    return _checked(action, values)
+
+
+def action_from_values(action: ActionSpec, vectors: Mapping[str, Sequence[float]]) -> np.ndarray:
+    """The command in the vectors "linear" and "angular" (x, y, z each) of a twist.
+
+    Returns:
+        (A,) float32 [m/s, rad/s], not limited.
+
+    Raises:
+        DecodeError: if a component is not finite.
+    """
+    parts = (field.split(".") for field in action.fields)
+    return _checked(action, [vectors[vector]["xyz".index(axis)] for vector, axis in parts])
+
+
+def _checked(action: ActionSpec, values: list[float]) -> np.ndarray:
+    if not all(abs(value) <= MAX_VELOCITY for value in values):  # also true for NaN
         raise DecodeError(
             f"action: got {dict(zip(action.fields, values, strict=True))}, expected finite values"
         )

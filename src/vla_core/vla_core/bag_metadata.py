@@ -6,6 +6,8 @@ from enum import Enum
 from typing import Final
 
 INSTRUCTION: Final = "vla.instruction"
+PARAPHRASES: Final = "vla.paraphrases"
+"""JSON list of further sentences that command the same; training may say any of them."""
 OUTCOME: Final = "vla.outcome"
 NOTE: Final = "vla.note"
 OPERATOR: Final = "vla.operator"
@@ -17,7 +19,12 @@ SOFTWARE: Final = "vla.software"
 TOPICS: Final = "vla.topics"
 """JSON object {topic in the contract: topic in the bag}, so that remapped topics are found."""
 SEED: Final = "vla.seed"
-"""Start of a simulated episode; given, like the next two, by whoever asks for the recording."""
+"""Decides scene and start of a simulated episode; given, like the next ones, by whoever asks for
+the recording."""
+GOAL: Final = "vla.goal"
+"""Index of the commanded station, left to right. Episodes of one seed that differ in it are alike
+in all but their goal and their sentence."""
+STATION_COUNT: Final = "vla.station_count"
 SUITE: Final = "vla.suite"
 NOISE: Final = "vla.noise"
 """Scale of the noise on the executed command."""

@@ -10,7 +10,7 @@ from vla_core import keys
 from vla_core.contract_specs import (
     ACTION_TYPES,
     DURABILITIES,
-    IMAGE_TYPE,
+    IMAGE_TYPES,
     NORMALIZATIONS,
     RELIABILITIES,
     SCAN_TYPE,
@@ -88,7 +88,7 @@ def _parse_decoder(stream: Section, message_type: str) -> Decoder:
     if section is None or not message_type:
         return OdometryDecoder()  # stands in: the mistake is noted already
     decoder: Decoder
-    if message_type == IMAGE_TYPE:
+    if message_type in IMAGE_TYPES:
         decoder = ImageDecoder(
             height=section.integer("height_px", 1, _MAX_SIDE),
             width=section.integer("width_px", 1, _MAX_SIDE),

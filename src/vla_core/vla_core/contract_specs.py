@@ -14,12 +14,15 @@ DURABILITIES: Final[tuple[Durability, ...]] = ("volatile", "transient_local")
 NORMALIZATIONS: Final[tuple[Normalization, ...]] = ("mean_std", "min_max", "none")
 
 IMAGE_TYPE: Final = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE_TYPE: Final = "sensor_msgs/msg/CompressedImage"
 SCAN_TYPE: Final = "sensor_msgs/msg/LaserScan"
 ODOMETRY_TYPE: Final = "nav_msgs/msg/Odometry"
+POSE_TYPE: Final = "geometry_msgs/msg/PoseStamped"
 TWIST_TYPE: Final = "geometry_msgs/msg/Twist"
 TWIST_STAMPED_TYPE: Final = "geometry_msgs/msg/TwistStamped"
 
-STREAM_TYPES: Final = (IMAGE_TYPE, SCAN_TYPE, ODOMETRY_TYPE)
+IMAGE_TYPES: Final = (IMAGE_TYPE, COMPRESSED_IMAGE_TYPE)
+STREAM_TYPES: Final = (*IMAGE_TYPES, SCAN_TYPE, ODOMETRY_TYPE)
 ACTION_TYPES: Final = (TWIST_TYPE, TWIST_STAMPED_TYPE)
 
 TWIST_FIELDS: Final = {"linear.x": "m/s", "angular.z": "rad/s"}

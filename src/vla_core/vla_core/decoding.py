@@ -18,6 +18,7 @@ from vla_core.action_messages import (
     fill_action_message,
 )
 from vla_core.contract_specs import ImageDecoder, OdometryDecoder, ScanDecoder, StreamSpec
+from vla_core.errors import DecodeError
 from vla_core.image_resizing import resize
 from vla_core.readings import (
     ImageReading,
@@ -67,22 +68,25 @@ def decode(stream: StreamSpec, reading: Reading) -> np.ndarray:
         DecodeError: if the reading is of another kind or holds something that cannot be right.
     """
     decoder = stream.decoder
-    if isinstance(decoder, ImageDecoder) and isinstance(reading, ImageReading):
-        return _decode_image(stream, decoder, reading.rgb)
-    if isinstance(decoder, ScanDecoder) and isinstance(reading, ScanReading):
-        check_scan(stream, reading)
-        return _decode_scan(decoder, reading)
-    if isinstance(decoder, OdometryDecoder) and isinstance(reading, OdometryReading):
-        check_odometry(stream, reading)
-        values = {"linear.x": reading.linear_x, "angular.z": reading.angular_z}
-        return np.array([values[field] for field in decoder.fields], np.float32)
+    try:
+        if isinstance(decoder, ImageDecoder) and isinstance(reading, ImageReading):
+            return _decode_image(decoder, reading.rgb)
+        if isinstance(decoder, ScanDecoder) and isinstance(reading, ScanReading):
+            check_scan(reading)
+            return _decode_scan(decoder, reading)
+        if isinstance(decoder, OdometryDecoder) and isinstance(reading, OdometryReading):
+            check_odometry(reading)
+            values = {"linear.x": reading.linear_x, "angular.z": reading.angular_z}
+            return np.array([values[field] for field in decoder.fields], np.float32)
+    except DecodeError as error:
+        raise stream_error(stream, str(error)) from error
     raise stream_error(stream, f"got {type(reading).__name__}, expected a reading of {stream.type}")
 
 
-def _decode_image(stream: StreamSpec, decoder: ImageDecoder, rgb: np.ndarray) -> np.ndarray:
+def _decode_image(decoder: ImageDecoder, rgb: np.ndarray) -> np.ndarray:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
-        raise stream_error(
-            stream, f"image of shape {rgb.shape} and type {rgb.dtype}, expected (H, W, 3) uint8"
+        raise DecodeError(
+            f"image of shape {rgb.shape} and type {rgb.dtype}, expected (H, W, 3) uint8"
         )
     height, width = rgb.shape[:2]
     top, bottom, left, right = decoder.crop
@@ -90,8 +94,7 @@ def _decode_image(stream: StreamSpec, decoder: ImageDecoder, rgb: np.ndarray) ->
     columns = slice(round(left * width), width - round(right * width))
     cropped = rgb[rows, columns]
     if cropped.size == 0:
-        raise stream_error(
-            stream,
+        raise DecodeError(
             f"image of {width} x {height} pixels has none left after cropping {decoder.crop} "
             "(top, bottom, left, right)",
         )

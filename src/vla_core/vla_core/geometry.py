@@ -69,19 +69,28 @@ class Pose2D:
         Raises:
             ValueError: if the quaternion has no length or a value is not finite.
         """
-        q = pose.orientation
-        norm_squared = q.x * q.x + q.y * q.y + q.z * q.z + q.w * q.w
-        values = (pose.position.x, pose.position.y, norm_squared)
+        position, q = pose.position, pose.orientation
+        return cls.from_quaternion(position.x, position.y, q.x, q.y, q.z, q.w)
+
+    @classmethod
+    def from_quaternion(
+        cls, x: float, y: float, qx: float, qy: float, qz: float, qw: float
+    ) -> Pose2D:
+        """The planar part of a position and a rotation.
+
+        Raises:
+            ValueError: if the quaternion has no length or a value is not finite.
+        """
+        norm_squared = qx * qx + qy * qy + qz * qz + qw * qw
+        values = (x, y, norm_squared)
         if not all(math.isfinite(value) for value in values) or norm_squared < 1e-6:
             raise ValueError(
                 f"pose with position ({values[0]}, {values[1]}) and squared quaternion length "
                 f"{norm_squared}, expected finite values and a length of 1"
             )
         # Yaw of the x axis; the quaternion is not assumed to be normalised exactly.
-        yaw = math.atan2(
-            2.0 * (q.w * q.z + q.x * q.y), q.w * q.w + q.x * q.x - q.y * q.y - q.z * q.z
-        )
-        return cls(float(pose.position.x), float(pose.position.y), yaw)
+        yaw = math.atan2(2.0 * (qw * qz + qx * qy), qw * qw + qx * qx - qy * qy - qz * qz)
+        return cls(float(x), float(y), yaw)
 
     def quaternion(self) -> tuple[float, float, float, float]:
         """The rotation as (x, y, z, w)."""

@@ -26,16 +26,19 @@ def words_of(sentence: str) -> tuple[str, ...]:
     """Split a sentence into words, in any script that separates words.
 
     Case, punctuation and the ways Unicode has to write the same letter make no difference: NFKC
-    and case folding, then runs of letters, marks and digits. An apostrophe joins ("don't" is one
-    word).
+    and case folding, then runs of letters, marks and digits. A Hangul syllable is one letter
+    whether it comes composed or as single jamo, and a Korean word keeps its particle. An apostrophe
+    joins ("don't" is one word), and so do invisible characters (soft hyphen, zero-width space) that
+    text from a web page or a chat may carry.
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", sentence).casefold())
     letters = (
         character if unicodedata.category(character)[0] in "LMN" else " "
         for character in folded
-        if character not in _APOSTROPHES
+        if character not in _APOSTROPHES and unicodedata.category(character) != "Cf"
     )
-    return tuple("".join(letters).split())
+    # Once more: what was left out may have kept a letter and its mark apart.
+    return tuple(unicodedata.normalize("NFKC", "".join(letters)).split())
 
 
 class Vocabulary:

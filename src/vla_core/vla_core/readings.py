@@ -11,21 +11,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from vla_core.contract_specs import IMAGE_TYPE, SCAN_TYPE, StreamSpec
+from vla_core.contract_specs import COMPRESSED_IMAGE_TYPE, IMAGE_TYPE, SCAN_TYPE, StreamSpec
 from vla_core.errors import DecodeError
+from vla_core.image_decoding import rgb_from_compressed, rgb_from_raw
 
 MAX_VELOCITY: Final = 1e6
 """Beyond this a velocity [m/s, rad/s] is an error of the sender, and float32 runs out of digits."""
 
 _NS_PER_S = 1_000_000_000
-# Bytes per pixel, and where in a pixel red, green and blue are.
-_ENCODINGS = {
-    "rgb8": (3, (0, 1, 2)),
-    "bgr8": (3, (2, 1, 0)),
-    "rgba8": (4, (0, 1, 2)),
-    "bgra8": (4, (2, 1, 0)),
-    "mono8": (1, (0, 0, 0)),
-}
 
 
 @dataclass(frozen=True)
@@ -74,6 +67,17 @@ class OdometryReading:
 Reading = ImageReading | ScanReading | OdometryReading
 
 
+def stamp_ns_from(seconds: int, nanoseconds: int) -> int:
+    """A builtin_interfaces/Time as one number [ns].
+
+    Raises:
+        DecodeError: if the nanoseconds are a second or more.
+    """
+    if nanoseconds >= _NS_PER_S:
+        raise DecodeError(f"stamp with {nanoseconds} ns after the second, expected below 1e9")
+    return seconds * _NS_PER_S + nanoseconds
+
+
 def stamp_ns_of(message: Any) -> int | None:
     """The header stamp [ns], or None for a message without a header (such as Twist)."""
     stamp = getattr(getattr(message, "header", None), "stamp", None)
@@ -97,10 +101,14 @@ def reading_from_message(stream: StreamSpec, message: Any) -> Reading:
     """
     try:
         if stream.type == IMAGE_TYPE:
-            return _image_reading(stream, message)
+            return _image_reading(message)
+        if stream.type == COMPRESSED_IMAGE_TYPE:
+            return _compressed_image_reading(message)
         if stream.type == SCAN_TYPE:
-            return _scan_reading(stream, message)
-        return _odometry_reading(stream, message)
+            return _scan_reading(message)
+        return _odometry_reading(message)
+    except DecodeError as error:
+        raise stream_error(stream, str(error)) from error
     except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise stream_error(
             stream, f"got {type(message).__name__} ({error}), expected {stream.type}"
@@ -124,40 +132,22 @@ def _as_uint8(data: Any) -> np.ndarray:
     return array.reshape(-1)
 
 
-def _image_reading(stream: StreamSpec, message: Any) -> ImageReading:
-    if not hasattr(message, "encoding") and hasattr(message, "format"):
-        raise stream_error(
-            stream,
-            f"image compressed as {message.format!r} is not supported, "
-            f"publish raw images ({IMAGE_TYPE})",
-        )
-    encoding = message.encoding
-    if encoding not in _ENCODINGS:
-        raise stream_error(
-            stream, f"encoding {encoding!r} is not supported, only {', '.join(_ENCODINGS)}"
-        )
-    channels, rgb = _ENCODINGS[encoding]
-    height, width, step = int(message.height), int(message.width), int(message.step)
-    if height < 1 or width < 1:
-        raise stream_error(stream, f"image of {width} x {height} pixels, expected at least 1 x 1")
-    if step < width * channels:
-        raise stream_error(
-            stream,
-            f"step of {step} bytes, expected at least {width * channels} "
-            f"for {width} pixels of {encoding}",
-        )
-    data = _as_uint8(message.data)
-    if data.size != height * step:
-        raise stream_error(
-            stream,
-            f"{data.size} bytes of image data, expected {height * step} "
-            f"for {height} rows of {step} bytes",
-        )
-    pixels = data.reshape(height, step)[:, : width * channels].reshape(height, width, channels)
-    return ImageReading(np.ascontiguousarray(pixels[..., rgb]))
+def _image_reading(message: Any) -> ImageReading:
+    rgb = rgb_from_raw(
+        message.encoding,
+        int(message.height),
+        int(message.width),
+        int(message.step),
+        _as_uint8(message.data),
+    )
+    return ImageReading(rgb if rgb.flags.owndata else rgb.copy())
 
 
-def _scan_reading(stream: StreamSpec, message: Any) -> ScanReading:
+def _compressed_image_reading(message: Any) -> ImageReading:
+    return ImageReading(rgb_from_compressed(message.format, _as_uint8(message.data)))
+
+
+def _scan_reading(message: Any) -> ScanReading:
     with np.errstate(over="ignore"):  # what float32 cannot hold is infinitely far
         ranges = np.array(message.ranges, np.float32).reshape(-1)
     reading = ScanReading(
@@ -167,45 +157,42 @@ def _scan_reading(stream: StreamSpec, message: Any) -> ScanReading:
         range_min=float(message.range_min),
         range_max=float(message.range_max),
     )
-    check_scan(stream, reading)
+    check_scan(reading)
     return reading
 
 
-def check_scan(stream: StreamSpec, reading: ScanReading) -> None:
+def check_scan(reading: ScanReading) -> None:
     """Raise a DecodeError if a scan cannot be right; NaN and infinity among its ranges can."""
     if reading.ranges.size == 0:
-        raise stream_error(stream, "scan without a single range")
+        raise DecodeError("scan without a single range")
     if not abs(reading.angle_min) <= 2.0 * math.tau:  # also true for NaN
-        raise stream_error(
-            stream, f"angle_min is {reading.angle_min}, expected an angle within two turns, in rad"
+        raise DecodeError(
+            f"angle_min is {reading.angle_min}, expected an angle within two turns, in rad"
         )
     if not 0.0 < abs(reading.angle_increment) <= math.tau:
-        raise stream_error(
-            stream,
+        raise DecodeError(
             f"angle_increment is {reading.angle_increment}, expected a step of at most a turn, "
             "not 0, in rad",
         )
     if not 0.0 <= reading.range_min < reading.range_max:
-        raise stream_error(
-            stream,
+        raise DecodeError(
             f"range_min is {reading.range_min} and range_max {reading.range_max}, "
             "expected 0 <= range_min < range_max in m",
         )
 
 
-def _odometry_reading(stream: StreamSpec, message: Any) -> OdometryReading:
+def _odometry_reading(message: Any) -> OdometryReading:
     twist = message.twist.twist
     reading = OdometryReading(float(twist.linear.x), float(twist.angular.z))
-    check_odometry(stream, reading)
+    check_odometry(reading)
     return reading
 
 
-def check_odometry(stream: StreamSpec, reading: OdometryReading) -> None:
+def check_odometry(reading: OdometryReading) -> None:
     """Raise a DecodeError if a velocity is not finite or absurd."""
     values = (reading.linear_x, reading.angular_z)
     if not all(abs(value) <= MAX_VELOCITY for value in values):  # also true for NaN
-        raise stream_error(
-            stream,
+        raise DecodeError(
             f"twist with linear.x {reading.linear_x} and angular.z {reading.angular_z}, "
             "expected finite velocities",
         )

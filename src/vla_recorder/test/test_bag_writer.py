@@ -8,6 +8,7 @@ from bag_fixtures import STORE, command
 from rosbags.highlevel import AnyReader
 
 import vla_recorder.bag_writer
+from vla_core.bag_checksums import FILE_NAME, ChecksumError, check, read_checksums
 from vla_recorder.bag_writer import BagWriter, RecordedTopic
 from vla_recorder.errors import BagError
 from vla_recorder.message_definitions import MessageDefinitions
@@ -46,6 +47,60 @@ def test_bytes_and_metadata_come_back(tmp_path, topic, settings):
         assert connection.digest == STORE.hash_rihs01(TYPE)
         custom = reader.readers[0].storage.metadata.custom
     assert custom == {"vla.instruction": "fahr an: µ"}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_every_flipped_bit_of_a_bag_shows(tmp_path, topic, settings):
+    folder = tmp_path / "bag"
+    writer = BagWriter(folder, settings)
+    writer.add_topic(topic)
+    for index in range(40):
+        writer.write(topic.name, index, bytes(STORE.serialize_cdr(command(index), TYPE)))
+    writer.finish({"vla.instruction": "dock"})
+    assert writer.wait(10.0)
+    files = sorted(file for file in folder.iterdir() if file.name != FILE_NAME)
+    checksums = read_checksums(folder)
+    assert sorted(checksums) == [file.name for file in files]
+    for file in files:
+        check(checksums, file)
+        whole = file.read_bytes()
+        for position in range(0, len(whole), max(1, len(whole) // 40)):
+            file.write_bytes(flipped(whole, position))
+            with pytest.raises(ChecksumError, match="is not what was recorded"):
+                check(checksums, file)
+        file.write_bytes(whole)
+
+
+@pytest.mark.parametrize("name", ["mcap", "mcap zstd"])
+def test_readers_see_flipped_bits_in_the_chunks_of_an_mcap_file(tmp_path, topic, name):
+    writer = BagWriter(tmp_path / "bag", SETTINGS[name])
+    writer.add_topic(topic)
+    size = 0
+    for index in range(30_000):  # several chunks
+        data = bytes(STORE.serialize_cdr(command(index), TYPE))
+        writer.write(topic.name, index, data)
+        size += len(data)
+    writer.finish({})
+    assert writer.wait(10.0)
+    assert size > 2 * 2**20
+    file = tmp_path / "bag" / "bag.mcap"
+    whole = file.read_bytes()
+    for position in (1000, 3000, 9000):
+        file.write_bytes(flipped(whole, position))
+        with pytest.raises(Exception, match=r"(?i)checksum|corrupt|decompress|zstd") as caught:
+            read_all(tmp_path / "bag")
+        assert not isinstance(caught.value, AssertionError)
+    file.write_bytes(whole)
+    assert read_all(tmp_path / "bag") == 30_000
+
+
+def read_all(folder):
+    with AnyReader([folder]) as reader:
+        return sum(1 for _ in reader.messages())
+
+
+def flipped(data: bytes, position: int) -> bytes:
+    return data[:position] + bytes([data[position] ^ 0x10]) + data[position + 1 :]
 
 
 def test_discarded_bag_is_gone(tmp_path, topic):

@@ -17,6 +17,8 @@ from typing import Final
 from rosbags.interfaces import Connection, Qos
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, WriterError
 
+from vla_core.bag_checksums import write_checksums
+from vla_recorder.checksummed_storage import ChecksummedWriter
 from vla_recorder.errors import BagError
 from vla_recorder.message_definitions import MessageDefinition
 from vla_recorder.writer_settings import WriterSettings
@@ -224,7 +226,7 @@ class BagWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._check_disk()
-            writer = Writer(
+            writer = ChecksummedWriter(
                 self.path,
                 version=_METADATA_VERSION,
                 storage_plugin=_PLUGINS[self._settings.storage],
@@ -266,6 +268,7 @@ class BagWriter:
             for key, value in self._metadata.items():
                 writer.set_custom_data(key, value)
             writer.close()
+            write_checksums(self.path)
         except Exception as error:
             _LOGGER.exception("closing the bag failed")
             with suppress(OSError, sqlite3.Error):

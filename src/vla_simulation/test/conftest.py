@@ -2,8 +2,8 @@ import domain_coordinator
 import pytest
 from simulation_scenes import EXACT, STRAIGHT_START
 
-from vla_simulation.config import SuiteConfig
 from vla_simulation.environment import DockingEnv
+from vla_simulation.suites import SuiteConfig
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,8 @@
 
 import collections
 import contextlib
-import itertools
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import time
@@ -88,10 +86,7 @@ class Rig:
     def call(self, kind, name, request, timeout_s=20.0):
         client = self.node.create_client(kind, name)
         try:
-            deadline_s = time.monotonic() + timeout_s
-            while not client.service_is_ready():
-                assert time.monotonic() < deadline_s, f"{name} did not appear"
-                self.spin(0.05)
+            assert self.spin_until(client.service_is_ready, 20.0), f"{name} did not appear"
             future = client.call_async(request)
             assert self.spin_until(future.done, timeout_s), f"{name} did not answer"
             return future.result()
@@ -125,8 +120,10 @@ class Rig:
         messages = self.messages["ground_truth/state"]
         return messages[-1] if messages else None
 
-    def median_period_s(self, topic):
-        return statistics.median(b - a for a, b in itertools.pairwise(self.arrivals_s[topic]))
+    def stamp_period_s(self, topic):
+        """Mean interval of the stamps."""
+        stamps = [stamp_ns(message) for message in self.messages[topic]]
+        return (stamps[-1] - stamps[0]) * 1e-9 / (len(stamps) - 1)
 
     def stop(self, module, number=signal.SIGINT):
         """End a process and return its exit code and output."""

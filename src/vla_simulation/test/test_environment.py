@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vla_simulation.environment import DockingEnv
-from vla_simulation.suites import is_held_out
+from vla_simulation.seeds import is_held_out
 
 
 def test_it_is_a_gymnasium_environment():

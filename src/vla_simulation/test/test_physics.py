@@ -1,5 +1,6 @@
 """The base drives, stops and drifts as a real one."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -7,9 +8,9 @@ import pytest
 from simulation_scenes import EXACT, STRAIGHT_START
 
 from vla_core.geometry import Pose2D
-from vla_simulation.config import SuiteConfig
 from vla_simulation.environment import DockingEnv
 from vla_simulation.errors import SimulationError
+from vla_simulation.suites import SuiteConfig
 
 
 def drive(env, linear, angular, seconds):
@@ -86,7 +87,8 @@ def test_odometry_without_errors_follows_the_truth(exact_env):
 
 def test_odometry_drifts_by_the_wheel_errors():
     drifts = []
-    ranges = EXACT.__class__(**{**EXACT.__dict__, "wheel_radius_error": 0.005, "track_error": 0.01})
+    physics = dataclasses.replace(EXACT.physics, wheel_radius_error=0.005, track_error=0.01)
+    ranges = dataclasses.replace(EXACT, physics=physics)
     env = DockingEnv(SuiteConfig("drifting", STRAIGHT_START, ranges), render=False)
     for seed in range(6):
         env.reset(seed=seed)

@@ -7,16 +7,23 @@ import pytest
 
 from vla_core.geometry import Pose2D
 from vla_core.keys import IMAGE, ODOMETRY, SCAN
-from vla_simulation.config import RandomizationConfig, SuiteConfig
 from vla_simulation.environment import DockingEnv
 from vla_simulation.errors import SimulationError
+from vla_simulation.randomization import Randomization, SceneRandomization, SensorRandomization
+from vla_simulation.suites import SuiteConfig
 from vla_simulation.views import VIEWS
 
 
 def put(env, x, y, yaw):
     """Robot into the dock frame, with fresh observations."""
     env.set_base_pose(env.scene.world_from_dock @ Pose2D(x, y, yaw))
-    env.step(np.zeros(2))
+    return look(env)
+
+
+def look(env):
+    """Stand still until every sensor has measured again."""
+    for _ in range(2):
+        env.step(np.zeros(2))
     return env.readings()
 
 
@@ -47,8 +54,7 @@ def test_a_beam_hits_the_pillars_in_front_of_the_panel(exact_env):
 def test_beams_hit_the_walls_where_they_are(exact_env):
     """Walls moved at run time are seen at their new place."""
     exact_env.set_base_pose(Pose2D(0.0, 0.0, 0.3))
-    exact_env.step(np.zeros(2))
-    scan = exact_env.readings()[SCAN]
+    scan = look(exact_env)[SCAN]
     base = exact_env.robot.world_from_base
     x0 = base.x + exact_env.config.scanner.x_m * math.cos(base.yaw)
     y0 = base.y + exact_env.config.scanner.x_m * math.sin(base.yaw)
@@ -66,17 +72,15 @@ def test_beams_hit_the_walls_where_they_are(exact_env):
 
 def test_the_scanner_does_not_see_the_robot(exact_env):
     exact_env.set_base_pose(Pose2D(0.0, 0.0, 0.0))
-    exact_env.step(np.zeros(2))
-    assert exact_env.readings()[SCAN].ranges.min() > 2.0
+    assert look(exact_env)[SCAN].ranges.min() > 2.0
 
 
 def test_noise_and_dropouts_are_as_drawn():
-    ranges = RandomizationConfig(
-        room_length_m=(8.0, 8.0),
-        room_width_m=(6.0, 6.0),
-        clutter_count=(0, 0),
-        scan_noise_m=(0.005, 0.005),
-        scan_dropout=(0.05, 0.05),
+    ranges = Randomization(
+        scene=SceneRandomization(
+            room_length_m=(8.0, 8.0), room_width_m=(6.0, 6.0), clutter_count=(0, 0)
+        ),
+        sensors=SensorRandomization(scan_noise_m=(0.005, 0.005), scan_dropout=(0.05, 0.05)),
     )
     env = DockingEnv(SuiteConfig("noisy", randomization=ranges), render=False)
     env.reset(seed=1)
@@ -105,15 +109,15 @@ def test_the_camera_sees_the_station_in_its_colour(rendering_env):
     seeds = {"orange": None, "blue": None, "green": None}
     for seed in range(60):
         rendering_env.reset(seed=seed)
-        if seeds.get(rendering_env.scene.colour, 0) is None:
+        if seeds.get(rendering_env.scene.goal_station.look.colour, 0) is None:
             image = put(rendering_env, -0.9, 0.0, 0.0)[IMAGE].rgb.astype(int)
             red, green, blue = (image[..., k] for k in range(3))
             coloured = {
                 "orange": (red > 1.5 * green) & (red > 2.5 * blue),
                 "blue": (blue > 1.6 * red) & (blue > 1.4 * green),
                 "green": (green > 1.5 * red) & (green > 1.5 * blue),
-            }[rendering_env.scene.colour]
-            seeds[rendering_env.scene.colour] = coloured[:70].mean()
+            }[rendering_env.scene.goal_station.look.colour]
+            seeds[rendering_env.scene.goal_station.look.colour] = coloured[:70].mean()
     for colour, share in seeds.items():
         assert share is not None, f"no {colour} station among the seeds"
         assert share > 0.02, colour

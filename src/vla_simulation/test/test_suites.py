@@ -3,31 +3,56 @@ import math
 import pytest
 
 from vla_simulation.errors import SuiteError
-from vla_simulation.suites import (
-    FIRST_HELD_OUT_SEED,
-    is_held_out,
-    load_suite,
-    parse_suite,
-    suite_names,
-)
+from vla_simulation.suites import load_suite, parse_suite, suite_names
+
+OF_THE_DESIGN = {
+    "nominal",
+    "lighting",
+    "clutter",
+    "occlusion",
+    "sensor_noise",
+    "scan_dropout",
+    "latency",
+    "slip",
+    "payload",
+    "wide_start",
+    "paraphrase",
+    "new_station",
+}
 
 
 def test_the_suites_of_the_design():
-    assert {"nominal", "wide_start"} <= set(suite_names())
+    assert OF_THE_DESIGN.issubset(suite_names())
     nominal, wide = load_suite("nominal"), load_suite("wide_start")
     assert (nominal.start.min_distance_m, nominal.start.max_distance_m) == (1.0, 2.5)
     assert nominal.start.max_bearing_rad == pytest.approx(math.radians(25), abs=1e-4)
     assert nominal.start.max_heading_rad == pytest.approx(math.radians(20), abs=1e-4)
+    assert nominal.randomization.scene.station_count_shares == (0.2, 0.5, 0.3)
+    assert nominal.language.naming_shares == (0.5, 0.3, 0.2)
     assert wide.start.max_distance_m == 3.0
     assert wide.start.max_bearing_rad == pytest.approx(math.radians(45), abs=1e-4)
-    assert nominal.time_limit_s == 30.0
+    assert wide.start.max_heading_rad == pytest.approx(math.radians(45), abs=1e-4)
     assert wide.randomization == nominal.randomization
+    single = load_suite("single")
+    assert single.randomization.scene.station_count_shares == (1.0, 0.0, 0.0)
 
 
-def test_held_out_seeds():
-    assert FIRST_HELD_OUT_SEED == 1_000_000
-    assert not is_held_out(999_999)
-    assert is_held_out(1_000_000)
+@pytest.mark.parametrize("name", suite_names())
+def test_every_suite_is_sound_and_differs_from_nominal_in_its_own_field_only(name):
+    suite, nominal = load_suite(name), load_suite("nominal")
+    assert suite.name == name
+    assert suite.time_limit_s == 30.0
+    if name == "paraphrase":
+        assert suite.randomization == nominal.randomization
+    if name in ("lighting", "clutter", "occlusion", "new_station", "single"):
+        assert suite.randomization.physics == nominal.randomization.physics
+        assert suite.start == nominal.start
+    if name in ("latency", "slip", "payload"):
+        assert suite.randomization.scene == nominal.randomization.scene
+        assert suite.randomization.sensors == nominal.randomization.sensors
+    if name in ("sensor_noise", "scan_dropout"):
+        assert suite.randomization.scene == nominal.randomization.scene
+        assert suite.randomization.physics == nominal.randomization.physics
 
 
 def test_an_unknown_suite_names_the_known_ones():
@@ -40,8 +65,16 @@ def test_all_mistakes_are_reported_together():
         "bad": {
             "time_limit_s": -1,
             "speed": 3,
+            "evaluation_only": "yes",
             "start": {"max_distance": 2.0, "min_distance_m": "far"},
-            "randomization": {"clutter_count": [5, 2], "scan_dropout": 0.1},
+            "scene": {
+                "clutter_count": [5, 2],
+                "station_count_shares": [0.5, 0.5],
+                "held_out_looks": 1,
+            },
+            "sensors": {"scan_dropout": 0.1},
+            "language": {"naming_shares": [0, 0, 0], "korean_share": True},
+            "physics": [1],
         }
     }
     with pytest.raises(SuiteError) as error:
@@ -50,10 +83,16 @@ def test_all_mistakes_are_reported_together():
     for part in (
         "time_limit_s is -1",
         "'speed' is unknown",
+        "evaluation_only is 'yes'",
         "start.max_distance is unknown",
         "start.min_distance_m is 'far'",
-        "randomization.clutter_count is [5, 2]",
-        "randomization.scan_dropout is 0.1",
+        "scene.clutter_count is [5, 2]",
+        "scene.station_count_shares is [0.5, 0.5], expected 3 shares",
+        "scene.held_out_looks is 1, expected true or false",
+        "sensors.scan_dropout is 0.1",
+        "language.naming_shares is [0, 0, 0]",
+        "language.korean_share is True, expected a number",
+        "physics is [1], expected a mapping",
     ):
         assert part in message
     assert "\n" not in message
@@ -66,11 +105,12 @@ def test_contradicting_distances_are_refused():
 
 def test_a_suite_takes_from_its_base_what_it_does_not_name():
     suites = {
-        "base": {"time_limit_s": 12.0, "start": {"min_distance_m": 0.5}},
+        "base": {"time_limit_s": 12.0, "start": {"min_distance_m": 0.5}, "evaluation_only": True},
         "child": {"base": "base", "start": {"max_distance_m": 0.7}},
     }
     suite = parse_suite("child", suites)
     assert suite.time_limit_s == 12.0
+    assert suite.evaluation_only
     assert (suite.start.min_distance_m, suite.start.max_distance_m) == (0.5, 0.7)
 
 

@@ -1,4 +1,4 @@
-"""Dimensions and parameters of the simulated robot, station, scene and sensors.
+"""Dimensions and parameters of the simulated robot, station and sensors.
 
 One source for the MuJoCo model, the sensors and the documentation. Lengths are metres in the
 frame that each field names: ``base_link`` (on the floor between the drive wheels, x forward) for
@@ -14,6 +14,7 @@ CONTROL_PERIOD_NS = 50_000_000
 PHYSICS_STEPS_PER_CONTROL = 10
 """Physics runs at 200 Hz, so that a control period is a whole number of its steps."""
 
+PHYSICS_PERIOD_NS = CONTROL_PERIOD_NS // PHYSICS_STEPS_PER_CONTROL
 CONTROL_PERIOD_S = CONTROL_PERIOD_NS * 1e-9
 PHYSICS_PERIOD_S = CONTROL_PERIOD_S / PHYSICS_STEPS_PER_CONTROL
 
@@ -39,16 +40,20 @@ class RobotConfig:
     pin_stiffness_npm: float = 400.0
     pin_preload_n: float = 1.5
     motor_torque_limit_nm: float = 6.0
-    motor_lag_s: float = 0.06
     gear_friction_nm: float = 0.6
     encoder_ticks_per_turn: int = 16384
+    encoder_period_steps: int = 4
+    """Physics steps from one reading of the encoders to the next: 50 Hz."""
     max_linear_acceleration_mps2: float = 1.0
     max_angular_acceleration_radps2: float = 4.0
 
 
 @dataclass(frozen=True)
 class CameraConfig:
-    """Forward camera on the mast above the load box; it sees the robot's nose and the port."""
+    """Forward camera on the mast above the load box; it sees the robot's nose and the port.
+
+    The fields of view are those of the pin-hole model; distortion widens them a little.
+    """
 
     width_px: int = 160
     height_px: int = 120
@@ -56,11 +61,22 @@ class CameraConfig:
     x_m: float = 0.0
     z_m: float = 0.46
     pitch_down_rad: float = math.radians(20.0)
+    distortion: tuple[float, float, float, float, float] = (-0.08, 0.01, 0.0008, -0.0005, 0.0)
+    """k1, k2, p1, p2, k3 of the model that ROS calls plumb_bob (Brown-Conrady)."""
+    period_steps: int = 10
+    """Physics steps from one picture to the next: 20 Hz."""
 
     @property
     def focal_length_px(self) -> float:
         """Focal length of the pin-hole model; pixels are square."""
         return 0.5 * self.height_px / math.tan(0.5 * self.vertical_fov_rad)
+
+    @property
+    def matrix(self) -> tuple[tuple[float, float, float], ...]:
+        """Intrinsic matrix (3, 3); the origin is the centre of the first pixel, as in OpenCV."""
+        focal = self.focal_length_px
+        cx, cy = (self.width_px - 1) / 2, (self.height_px - 1) / 2
+        return ((focal, 0.0, cx), (0.0, focal, cy), (0.0, 0.0, 1.0))
 
     @property
     def horizontal_fov_rad(self) -> float:
@@ -79,6 +95,8 @@ class ScannerConfig:
     range_max_m: float = 8.0
     x_m: float = 0.15
     z_m: float = 0.235
+    period_steps: int = 20
+    """Physics steps from one scan to the next: 10 Hz."""
 
     @property
     def angle_increment_rad(self) -> float:
@@ -104,57 +122,6 @@ class StationConfig:
     pillar_width_m: float = 0.07
     mated_compression_m: float = 0.001
     """A pin counts as mated from this compression on."""
-
-
-@dataclass(frozen=True)
-class StartConfig:
-    """Where an episode starts, relative to the docked pose."""
-
-    min_distance_m: float = 1.0
-    max_distance_m: float = 2.5
-    max_bearing_rad: float = math.radians(25.0)
-    """Off the approach axis, to either side."""
-    max_heading_rad: float = math.radians(20.0)
-    """Off the direction to the station, to either side."""
-    corridor_half_width_m: float = 0.50
-    """Free of clutter on the straight line to the staging point and on to the station."""
-    wall_margin_m: float = 0.55
-
-
-@dataclass(frozen=True)
-class RandomizationConfig:
-    """What is drawn per episode. Pairs are (low, high) of a uniform distribution."""
-
-    room_length_m: tuple[float, float] = (6.5, 11.0)
-    room_width_m: tuple[float, float] = (5.5, 9.0)
-    station_gap_to_wall_m: tuple[float, float] = (0.03, 0.5)
-    station_yaw_rad: tuple[float, float] = (-0.12, 0.12)
-    clutter_count: tuple[int, int] = (5, 13)
-    light_ambient: tuple[float, float] = (0.42, 0.60)
-    light_diffuse: tuple[float, float] = (0.30, 0.50)
-    exposure_gain: tuple[float, float] = (0.85, 1.15)
-    gamma: tuple[float, float] = (0.9, 1.1)
-    pixel_noise: tuple[float, float] = (1.0, 4.0)
-    """Standard deviation in grey levels of 255."""
-    scan_noise_m: tuple[float, float] = (0.002, 0.006)
-    scan_dropout: tuple[float, float] = (0.0, 0.01)
-    """Share of beams without a return."""
-    wheel_radius_error: float = 0.005
-    """Largest relative error of the radius that odometry believes in, per wheel."""
-    track_error: float = 0.01
-    """Largest relative error of the track width that odometry believes in."""
-    friction: tuple[float, float] = (0.8, 1.1)
-    battery_percentage: tuple[float, float] = (0.12, 0.45)
-
-
-@dataclass(frozen=True)
-class SuiteConfig:
-    """A named preset: what is drawn, and how long an episode may take."""
-
-    name: str
-    start: StartConfig = field(default_factory=StartConfig)
-    randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
-    time_limit_s: float = 30.0
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,23 @@
 from collections.abc import Iterable
 
 SOLID_GROUP = 0
-"""Scenery that the scanner sees."""
+"""Drawn, and seen by the scanner."""
 ROBOT_GROUP = 1
 """The robot itself: drawn, but invisible to its own scanner."""
-STATION_GROUP = 2
-"""Station bodies, which the scanner sees."""
+COLLIDER_GROUP = 2
+"""Seen by the scanner but not drawn: what a facade stands for."""
 DECAL_GROUP = 3
-"""Markings and shadows: drawn only."""
+"""Markings and shadows: drawn only, and part of what they lie on."""
+FACADE_GROUP = 4
+"""The drawn side of colliders."""
 HIDDEN_GROUP = 5
-"""Neither drawn nor seen by the scanner: collision bodies, and what is not in the scene."""
-DRAWN_GROUPS = (SOLID_GROUP, ROBOT_GROUP, STATION_GROUP, DECAL_GROUP)
-SCANNED_GROUPS = (SOLID_GROUP, STATION_GROUP)
+"""Neither drawn nor seen by the scanner: the robot's collision bodies, and what is not in the
+scene."""
+DRAWN_GROUPS = (SOLID_GROUP, ROBOT_GROUP, DECAL_GROUP, FACADE_GROUP)
+SCANNED_GROUPS = (SOLID_GROUP, COLLIDER_GROUP)
+
+SURFACE_MATTE, SURFACE_DARK, SURFACE_GLOSSY = 0, 1, 2
+"""How a geom returns a laser beam; the first number of its ``user`` attribute."""
 
 # Robot and surroundings collide with each other, never among themselves.
 ROBOT_COLLISION = 'contype="1" conaffinity="2"'
@@ -73,6 +79,37 @@ def decal(
     """A thin box that is only drawn."""
     return geom(
         "box", position, half_size, material=material, rgba=rgba, group=DECAL_GROUP, extra=extra
+    )
+
+
+def collider(
+    kind: str,
+    position: Iterable[float],
+    size: Iterable[float],
+    *,
+    surface: int = SURFACE_MATTE,
+    name: str | None = None,
+    extra: str = "",
+) -> str:
+    """A geom that collides and that the scanner sees, drawn by the facade of its body."""
+    return geom(
+        kind,
+        position,
+        size,
+        rgba=(0.5, 0.5, 0.5, 1),
+        group=COLLIDER_GROUP,
+        collision=WORLD_COLLISION,
+        name=name,
+        extra=f'user="{surface}" {extra}',
+    )
+
+
+def facade(mesh: str, material: str, *, group: int = FACADE_GROUP, name: str | None = None) -> str:
+    """A mesh that is only drawn."""
+    named = "" if name is None else f'name="{name}" '
+    return (
+        f'<geom type="mesh" mesh="{mesh}" material="{material}" group="{group}" {named}'
+        f'mass="0" {NO_COLLISION}/>'
     )
 
 

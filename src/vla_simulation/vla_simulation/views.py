@@ -30,7 +30,7 @@ class Views:
         self._model = model
         self._index = index
         self._key_light = model.light("key").id
-        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
+        self._renderers: dict[tuple[tuple[int, int], bool], mujoco.Renderer] = {}
         self._option = mujoco.MjvOption()
         self._option.geomgroup[:] = 0
         self._option.geomgroup[list(DRAWN_GROUPS)] = 1
@@ -42,13 +42,15 @@ class Views:
         size: tuple[int, int],
         world_from_base: Pose2D,
         scene: Scene,
+        shadows: bool = True,
     ) -> np.ndarray:
         """One picture; see `DockingEnv.render_view`."""
         if view not in VIEWS:
             raise SimulationError(f"view '{view}' is unknown, expected one of: {', '.join(VIEWS)}")
-        if size not in self._renderers:
-            self._renderers[size] = create_renderer(self._model, *size, shadows=True)
-        renderer = self._renderers[size]
+        kind = (size, shadows)
+        if kind not in self._renderers:
+            self._renderers[kind] = create_renderer(self._model, *size, shadows=shadows)
+        renderer = self._renderers[kind]
         if view == "camera":
             mujoco.mj_camlight(self._model, data)
             renderer.update_scene(data, self._model.camera("camera").id, self._option)

@@ -6,34 +6,42 @@ from dataclasses import dataclass
 import numpy as np
 
 from vla_simulation.config import PHYSICS_PERIOD_S, SimulationConfig
-from vla_simulation.mjcf import WORLD_COLLISION, geom
+from vla_simulation.mjcf import WORLD_COLLISION, geom, mocap_body
 from vla_simulation.opengl import mujoco
 from vla_simulation.robot import robot_model
 from vla_simulation.scenes import scenery, station_model, textures
+from vla_simulation.scenes.meshes import Mesh
+from vla_simulation.scenes.station_shapes import SHAPES
+from vla_simulation.scenes.stations import MAX_STATIONS
+from vla_simulation.scenes.textures import atlas, signs
 
-STATION = "station_0"
-_FLOOR_TEXTURE_M = 4.0
+STATIONS = tuple(f"station_{k}" for k in range(MAX_STATIONS))
 
 
 def _mjcf(config: SimulationConfig) -> str:
     robot = config.robot
     floors = "\n    ".join(
         f'<material name="floor_{name}" texture="floor_{name}" texuniform="true" '
-        f'texrepeat="{1 / _FLOOR_TEXTURE_M:g} {1 / _FLOOR_TEXTURE_M:g}" specular="0.1"/>'
+        f'texrepeat="{1 / textures.FLOOR_SIZE_M:g} {1 / textures.FLOOR_SIZE_M:g}" specular="0.1"/>'
         for name in textures.FLOORS
     )
     walls = "\n    ".join(
         f'<material name="wall_{name}" texture="wall_{name}" '
-        f'texrepeat="{scenery.WALL_LENGTH_M / scenery.WALL_HEIGHT_M:g} 1" specular="0"/>'
+        f'texrepeat="{scenery.WALL_LENGTH_M / textures.WALL_SIZE_M[0]:g} 1" specular="0"/>'
         for name in textures.WALLS
     )
-    bodies = [scenery.wall_body(name) for name in scenery.WALL_NAMES]
-    bodies.append(
-        station_model.station_body(STATION, config.station, robot.pin_spacing_m, robot.pin_height_m)
-    )
-    bodies += [
-        scenery.mocap_body(prop.name, prop.geoms)
-        for prop in (*scenery.CLUTTER, *scenery.WALL_DECORATION)
+    # In the order of drawing: what hides most comes first, so that hidden pixels cost nothing.
+    bodies = [
+        robot_model.robot_body(config),
+        *(
+            station_model.station_body(
+                name, config.station, robot.pin_spacing_m, robot.pin_height_m
+            )
+            for name in STATIONS
+        ),
+        *(mocap_body(prop.name, prop.geoms) for prop in scenery.PROPS),
+        *(scenery.wall_body(name) for name in scenery.WALL_NAMES),
+        *(scenery.corner_body(name) for name in scenery.CORNER_NAMES),
     ]
     world = "\n    ".join(bodies)
     floor = geom(
@@ -50,9 +58,11 @@ def _mjcf(config: SimulationConfig) -> str:
         for side in ("left", "right")
     )
     materials = robot_model.MATERIALS + station_model.MATERIALS + scenery.MATERIALS
+    materials += "".join(station_model.coloured_materials(name) for name in STATIONS)
     return f"""<mujoco model="docking">
   <compiler angle="radian" autolimits="true"/>
   <option timestep="{PHYSICS_PERIOD_S:g}" integrator="implicitfast" cone="elliptic" impratio="10"/>
+  <size nuser_geom="1"/>
   <statistic center="0 0 0.5" extent="10"/>
   <visual>
     <quality shadowsize="0" offsamples="0" numslices="20" numstacks="6" numquads="1"/>
@@ -69,9 +79,8 @@ def _mjcf(config: SimulationConfig) -> str:
   <worldbody>
     <light name="key" directional="true" pos="0 0 6" dir="0.3 0.2 -1" castshadow="true"/>
     <light name="fill" directional="true" pos="0 0 6" dir="-0.5 -0.4 -0.6" castshadow="false"/>
-    {floor}
     {world}
-    {robot_model.robot_body(config)}
+    <body name="ground">{floor}</body>
   </worldbody>
   <actuator>
     {motors}
@@ -80,7 +89,7 @@ def _mjcf(config: SimulationConfig) -> str:
 
 
 def compile_model(config: SimulationConfig) -> mujoco.MjModel:
-    """Compile the model of robot and surroundings; takes some tenths of a second."""
+    """Compile the model of robot and surroundings; takes about a second, the first time two."""
     spec = mujoco.MjSpec.from_string(_mjcf(config))
     for name, image in _texture_images().items():
         texture = spec.add_texture(
@@ -88,18 +97,34 @@ def compile_model(config: SimulationConfig) -> mujoco.MjModel:
             type=mujoco.mjtTexture.mjTEXTURE_2D,
             width=image.shape[1],
             height=image.shape[0],
-            nchannel=3,
+            nchannel=image.shape[2],
         )
         texture.data = image.tobytes()
+    for name, mesh in _meshes(config).items():
+        asset = spec.add_mesh(name=name)
+        asset.uservert = mesh.vertices.ravel()
+        asset.usernormal = mesh.normals.ravel()
+        asset.usertexcoord = mesh.texcoords.ravel()
+        asset.userface = mesh.faces.ravel()
+        # Facades are surfaces, not solids: open, and without a volume.
+        asset.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
     return spec.compile()
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def _texture_images() -> dict[str, np.ndarray]:
     images = {f"floor_{name}": draw() for name, draw in textures.FLOORS.items()}
     images |= {f"wall_{name}": draw() for name, draw in textures.WALLS.items()}
-    images |= {name: draw() for name, draw in textures.SURFACES.items()}
-    return images
+    images |= {f"digit_{k}": signs.digit_sign(k) for k in station_model.DIGITS}
+    images |= {f"{name}_marker": signs.marker(k) for k, name in enumerate(STATIONS)}
+    return images | {"props": atlas.prop_atlas().image, "decals": atlas.decal_atlas().image}
+
+
+def _meshes(config: SimulationConfig) -> dict[str, Mesh]:
+    meshes = scenery.room_meshes() | station_model.station_meshes(config.station)
+    for prop in scenery.PROPS:
+        meshes |= prop.meshes
+    return meshes
 
 
 @dataclass(frozen=True)
@@ -123,7 +148,10 @@ class WorldIndex:
         wheel_geoms: left and right tyre.
         scanner_site: origin of the scanner's beams.
         allowed_contact: (geoms, geoms) bool, contacts that are no collision.
-        charging_contacts: left and right.
+        charging_contacts: left and right, of each station.
+        surface_class: (geoms,) int8, how each returns a laser beam: `SURFACE_MATTE`,
+            `SURFACE_DARK` or `SURFACE_GLOSSY` of `mjcf`.
+        station_shapes: geoms of each shape of each station; one shape is shown at a time.
     """
 
     mocap: dict[str, int]
@@ -133,7 +161,9 @@ class WorldIndex:
     wheel_geoms: np.ndarray
     scanner_site: int
     allowed_contact: np.ndarray
-    charging_contacts: tuple[ChargingContact, ...]
+    charging_contacts: tuple[tuple[ChargingContact, ...], ...]
+    surface_class: np.ndarray
+    station_shapes: tuple[dict[str, np.ndarray], ...]
 
     @classmethod
     def of(cls, model: mujoco.MjModel) -> "WorldIndex":
@@ -155,25 +185,41 @@ class WorldIndex:
             scanner_site=model.site("scanner").id,
             allowed_contact=_allowed_contacts(model),
             charging_contacts=tuple(
-                ChargingContact(
-                    model.geom(f"{side}_pin").id,
-                    model.geom(f"{STATION}_{side}_plate").id,
-                    int(model.joint(f"{side}_pin").qposadr[0]),
+                tuple(
+                    ChargingContact(
+                        model.geom(f"{side}_pin").id,
+                        model.geom(f"{station}_{side}_plate").id,
+                        int(model.joint(f"{side}_pin").qposadr[0]),
+                    )
+                    for side in _SIDES
                 )
-                for side in _SIDES
+                for station in STATIONS
             ),
+            surface_class=model.geom_user[:, 0].astype(np.int8),
+            station_shapes=tuple(_station_shapes(model, station) for station in STATIONS),
         )
 
 
 _SIDES = ("left", "right")
 
 
+def _station_shapes(model: mujoco.MjModel, station: str) -> dict[str, np.ndarray]:
+    names = [model.geom(k).name for k in range(model.ngeom)]
+    return {
+        shape: np.array(
+            [k for k, name in enumerate(names) if name.startswith(f"{station}_{shape}_")]
+        )
+        for shape in SHAPES
+    }
+
+
 def _allowed_contacts(model: mujoco.MjModel) -> np.ndarray:
     allowed = np.zeros((model.ngeom, model.ngeom), bool)
     allowed[model.geom("floor").id, :] = True
-    for side in _SIDES:
-        pin = model.geom(f"{side}_pin").id
-        allowed[pin, model.geom(f"{STATION}_{side}_plate").id] = True
-        buffer = model.geom(f"{STATION}_{side}_buffer").id
-        allowed[model.geom("robot_bumper").id, buffer] = True
+    for station in STATIONS:
+        for side in _SIDES:
+            pin = model.geom(f"{side}_pin").id
+            allowed[pin, model.geom(f"{station}_{side}_plate").id] = True
+            buffer = model.geom(f"{station}_{side}_buffer").id
+            allowed[model.geom("robot_bumper").id, buffer] = True
     return allowed | allowed.T

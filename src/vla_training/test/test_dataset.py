@@ -1,78 +1,52 @@
+import itertools
+import pickle
+import time
+
 import numpy as np
 import pytest
 import torch
+from dataset_making import episode_rows, write_dataset
 
 from vla_core import keys
-from vla_core.contract import Contract
-from vla_core.language import Vocabulary
-from vla_training.dataset.augmentation import Augmentation, AugmentationConfig
 from vla_training.dataset.file import DatasetFile
-from vla_training.dataset.layout import (
-    ACTION,
-    ACTION_VALID,
-    DOCK_POSE,
-    DOCK_POSE_VALID,
-    TICK_NS,
-    VALID,
-    observation,
-)
-from vla_training.dataset.windows import DOCK_POSE_KNOWN, DockingDataset, ShuffledBatches
-from vla_training.dataset.writer import DatasetWriter, EpisodeSource
-from vla_training.errors import ConfigurationError, DatasetError
+from vla_training.dataset.head import SplitChoice
+from vla_training.dataset.layout import ACTION_VALID, VALID, observation, parts_folder
+from vla_training.dataset.prefetching import Prefetcher
+from vla_training.dataset.storage import choose_storage
+from vla_training.dataset.windows import DockingDataset, ShuffledBatches, make_loader
+from vla_training.errors import DatasetError
+
+LENGTHS = (12, 5, 30, 17)
 
 
 @pytest.fixture(scope="module")
-def data(dataset):
-    return DockingDataset(dataset)
+def path(tmp_path_factory, contract):
+    episodes = [episode_rows(contract, length, length) for length in LENGTHS]
+    return write_dataset(tmp_path_factory.mktemp("rows") / "data.h5", contract, episodes)
 
 
-def episode_rows(contract: Contract, length: int, seed: int) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(seed)
-    rows = {
-        observation(stream.key): random.uniform(0.1, 7.0, (length, *stream.shape)).astype(
-            stream.dtype
-        )
-        for stream in contract.streams
-    }
-    count = len(contract.streams)
-    return {
-        **rows,
-        VALID: np.ones((length, count), bool),
-        "observations/age_ns": np.zeros((length, count), np.int64),
-        TICK_NS: np.arange(length) * 50_000_000,
-        ACTION: np.arange(2 * length, dtype=np.float32).reshape(length, 2) / 100.0,
-        ACTION_VALID: np.ones(length, bool),
-        DOCK_POSE: random.normal(size=(length, 3)).astype(np.float32),
-        DOCK_POSE_VALID: np.ones(length, bool),
-    }
+@pytest.fixture(scope="module")
+def data(path):
+    return DockingDataset(path)
 
 
-def write_episodes(path, contract, episodes):
-    with DatasetWriter(path, contract) as writer:
-        for index, rows in enumerate(episodes):
-            writer.append(rows)
-            source = EpisodeSource(index, "dock left", "success", "", f"bag_{index}", f"{index}")
-            writer.end_episode(source)
-        writer.finish(validation_fraction=0.0, split_seed=0)
-    return path
+def equal(a, b):
+    assert a.keys() == b.keys()
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], rtol=0, atol=0)
 
 
-def test_batch_has_the_rows_of_the_file(data, dataset, contract):
-    with DatasetFile(dataset) as file:
-        rows = np.concatenate([np.arange(e.start, e.start + e.length) for e in data.episodes])
+def test_batch_has_the_rows_of_the_file(data, path, contract):
+    with DatasetFile(path) as file:
+        batch = data.batch(torch.arange(len(data)))
         for key in contract.keys:
-            stored = file.read(observation(key), slice(None))[rows]
-            batch = data.batch(torch.arange(len(data)))
+            stored = file.read(observation(key), slice(None))
             np.testing.assert_array_equal(batch[key].numpy(), stored)
             assert str(batch[key].dtype).endswith(contract.stream(key).dtype)
-    assert data.frames == len(data) == len(rows)
+    assert data.frames == len(data) == sum(LENGTHS)
 
 
-def test_chunks_end_with_their_episode(tmp_path, contract):
-    path = write_episodes(
-        tmp_path / "d.h5", contract, [episode_rows(contract, n, n) for n in (12, 5)]
-    )
-    data = DockingDataset(path)
+def test_chunks_end_with_their_episode(data, contract):
     batch = data.batch(torch.arange(17))
     horizon = contract.action.chunk_length
     assert batch[keys.ACTION].shape == (17, horizon, 2)
@@ -90,29 +64,117 @@ def test_unknown_actions_are_padding_and_no_start(tmp_path, contract):
     rows = episode_rows(contract, 20, 1)
     rows[ACTION_VALID][8:11] = False
     rows[VALID][3] = False
-    data = DockingDataset(write_episodes(tmp_path / "d.h5", contract, [rows]))
+    data = DockingDataset(write_dataset(tmp_path / "d.h5", contract, [rows]))
     assert len(data) == 20 - 3 - 1
     batch = data.batch(torch.arange(len(data)))
     # The sample of row 5 sees rows 5 to 14.
     pad = batch[keys.ACTION_PAD][4]
     assert pad.tolist() == [False] * 3 + [True] * 3 + [False] * 4
+    assert data.samples_of_episodes() == [range(16)]
+
+
+def test_a_history_begins_with_its_episode(path, data, contract):
+    windows = DockingDataset(path, history=3, stride=2)
+    indices = torch.arange(len(data))
+    plain, batch = data.batch(indices), windows.batch(indices)
+    starts = np.repeat(np.cumsum((0, *LENGTHS[:-1])), LENGTHS)
+    for sample, start in enumerate(starts):
+        for place, back in enumerate((4, 2, 0)):
+            row = sample - back
+            valid = batch[keys.VALID][sample, place]
+            assert (valid == float(row >= start)).all()
+            for key in contract.keys:
+                expected = plain[key][row] if row >= start else torch.zeros_like(plain[key][0])
+                torch.testing.assert_close(batch[key][sample, place], expected, rtol=0, atol=0)
+    equal(
+        {key: value for key, value in plain.items() if key not in (*contract.keys, keys.VALID)},
+        {key: value for key, value in batch.items() if key not in (*contract.keys, keys.VALID)},
+    )
+    with pytest.raises(DatasetError, match="history 0"):
+        DockingDataset(path, history=0)
 
 
 def test_a_data_set_without_samples_is_refused(tmp_path, contract):
     rows = episode_rows(contract, 5, 1)
     rows[ACTION_VALID][:] = False
-    path = write_episodes(tmp_path / "d.h5", contract, [rows])
+    path = write_dataset(tmp_path / "d.h5", contract, [rows])
     with pytest.raises(DatasetError, match="no usable row"):
         DockingDataset(path)
     with pytest.raises(DatasetError, match="no validation episode"):
         DockingDataset(path, "validation")
 
 
-def test_images_from_disk_equal_those_in_memory(dataset, data):
-    disk = DockingDataset(dataset, in_memory=False)
-    indices = torch.tensor([5, 0, 3, 3, len(data) - 1])
-    torch.testing.assert_close(disk.batch(indices), data.batch(indices), rtol=0, atol=0)
-    torch.testing.assert_close(disk[-1][keys.IMAGE], data[len(data) - 1][keys.IMAGE])
+def test_splits_share_no_row_and_leave_none_out(tmp_path, contract):
+    episodes = [episode_rows(contract, 10, seed) for seed in range(12)]
+    path = write_dataset(tmp_path / "d.h5", contract, episodes, split=SplitChoice(0.3, 0.3))
+    splits = {name: DockingDataset(path, name) for name in ("training", "validation", "test")}
+    bags = [{record.bag for record in data.episodes} for data in splits.values()]
+    assert all(bags)
+    assert set.union(*bags) == {f"bag_{seed}" for seed in range(12)}
+    assert sum(len(names) for names in bags) == 12
+    for data in splits.values():
+        expected = np.concatenate(
+            [
+                episodes[int(record.bag.removeprefix("bag_"))][observation(keys.SCAN)]
+                for record in data.episodes
+            ]
+        )
+        batch = data.batch(torch.arange(len(data)))
+        np.testing.assert_array_equal(batch[keys.SCAN].numpy(), expected)
+    words = splits["training"].vocabulary.words
+    assert {"left", "right"} <= set(words)
+
+
+def test_every_storage_gives_the_same(path, data, tmp_path, contract):
+    episodes = [episode_rows(contract, length, length) for length in LENGTHS]
+    packed = write_dataset(tmp_path / "packed.h5", contract, episodes, packed=True)
+    small = write_dataset(tmp_path / "small.h5", contract, episodes, packed=True, compression="lzf")
+    indices = torch.tensor([5, 0, 63, 3, 3, 17, len(data) - 1])
+    expected = data.batch(indices)
+    assert data.storage == "memory"
+    for other in (path, packed, small):
+        for storage in ("mapped", "memory", "device"):
+            loaded = DockingDataset(other, storage=storage)
+            equal(loaded.batch(indices), expected)
+            equal(loaded.__getitems__(indices.tolist()), expected)
+    one = DockingDataset(path, storage="mapped")[-1]
+    equal(one, {key: value[-1] for key, value in expected.items()})
+    with pytest.raises(IndexError):
+        data[len(data)]
+
+
+def test_a_batch_is_a_copy(path):
+    for storage in ("mapped", "memory"):
+        data = DockingDataset(path, storage=storage)
+        indices = torch.arange(8)
+        before = data.batch(indices)
+        changed = data.batch(indices)
+        for value in changed.values():
+            value.zero_()
+        equal(data.batch(indices), before)
+
+
+def test_storage_is_chosen_by_size():
+    cpu = torch.device("cpu")
+    assert choose_storage(1 << 20, cpu) == "memory"
+    assert choose_storage(1 << 60, cpu) == "mapped"
+
+
+def test_a_part_that_is_cut_off_is_named(tmp_path, contract):
+    path = write_dataset(tmp_path / "d.h5", contract, [episode_rows(contract, 30, 1)])
+    part = parts_folder(path) / "bag_0.h5"
+    with part.open("r+b") as file:
+        file.truncate(part.stat().st_size // 2)
+    for storage in ("mapped", "memory"):
+        with pytest.raises(DatasetError, match=r"bag_0\.h5.*again"):
+            DockingDataset(path, storage=storage)
+
+
+def test_less_data_on_demand(path, data):
+    fewer = DockingDataset(path, limit_episodes=2)
+    assert len(fewer) == 17
+    assert fewer.vocabulary == data.vocabulary
+    equal(fewer.batch(torch.arange(17)), data.batch(torch.arange(17)))
 
 
 def test_every_sample_is_seen_once_an_epoch_and_steps_repeat():
@@ -126,94 +188,78 @@ def test_every_sample_is_seen_once_an_epoch_and_steps_repeat():
     assert len(ShuffledBatches(3, 10, seed=0).indices(5)) == 3
 
 
-@pytest.fixture
-def augmentation(data, contract):
-    def make(**changes):
-        off = dict.fromkeys(AugmentationConfig.__dataclass_fields__, 0.0)
-        config = AugmentationConfig(**{**off, **changes})
-        return Augmentation(config, contract, data.vocabulary)
-
-    return make
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+def test_workers_give_the_batches_of_the_steps_and_resume(data, start_method):
+    shuffle = ShuffledBatches(len(data), 8, seed=4)
+    loader = make_loader(data, 8, seed=4, first_step=11, workers=1, start_method=start_method)
+    for step, batch in zip(range(11, 14), loader, strict=False):
+        equal(batch, data.batch(shuffle.indices(step)))
 
 
-def test_mirroring_swaps_left_and_right(data, contract, augmentation):
-    indices = torch.arange(0, 40, 5)
-    plain, mirrored = data.batch(indices), data.batch(indices)
-    chosen = torch.arange(8) % 2 == 0
-    augmentation().mirror(mirrored, chosen)
-    torch.testing.assert_close(mirrored[keys.IMAGE][0], plain[keys.IMAGE][0].flip(1))
-    torch.testing.assert_close(mirrored[keys.SCAN][0], plain[keys.SCAN][0].flip(0))
-    for key, sign in [
-        (keys.ODOMETRY, [1.0, -1.0]),
-        (keys.ACTION, [1.0, -1.0]),
-        (keys.DOCK_POSE, [1.0, -1.0, -1.0]),
-    ]:
-        torch.testing.assert_close(mirrored[key][chosen], plain[key][chosen] * torch.tensor(sign))
-    for key in plain:
-        torch.testing.assert_close(mirrored[key][~chosen], plain[key][~chosen], rtol=0, atol=0)
-    augmentation().mirror(mirrored, chosen)
-    torch.testing.assert_close(mirrored, plain)
+def test_a_copy_in_another_process_maps_the_file(tmp_path, contract):
+    path = write_dataset(tmp_path / "d.h5", contract, [episode_rows(contract, 50, 1)])
+    data = DockingDataset(path, history=2)
+    state = pickle.dumps(data)
+    assert len(state) < 10_000 < data.batch(torch.arange(50))[keys.IMAGE].nbytes
+    copy = pickle.loads(state)
+    assert copy.storage == "mapped"
+    equal(copy.batch(torch.arange(50)), data.batch(torch.arange(50)))
+    write_dataset(path, contract, [episode_rows(contract, 40, 2)])
+    with pytest.raises(DatasetError, match="replaced while"):
+        pickle.loads(state)
 
 
-def test_mirroring_swaps_the_words(data, contract):
-    vocabulary = Vocabulary.from_sentences(["dock at the left charger, right now"])
-    augment = Augmentation(AugmentationConfig(), contract, vocabulary)
-    batch = data.batch(torch.tensor([0]))
-    batch[keys.INSTRUCTION] = torch.from_numpy(vocabulary.encode("left charger"))[None]
-    augment.mirror(batch, torch.tensor([True]))
-    expected = vocabulary.encode("right charger")
-    np.testing.assert_array_equal(batch[keys.INSTRUCTION][0].numpy(), expected)
+def test_workers_cannot_read_a_device(path):
+    data = DockingDataset(path, storage="device")
+    with pytest.raises(DatasetError, match="workers cannot"):
+        make_loader(data, 4, workers=1)
+    assert len(next(iter(make_loader(data, 4)))[keys.IMAGE]) == 4
 
 
-def test_both_directions_are_words_if_one_is(tmp_path, contract):
-    path = write_episodes(tmp_path / "d.h5", contract, [episode_rows(contract, 12, 1)])
-    assert {"left", "right"} <= set(DockingDataset(path).vocabulary.words)
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_batches_are_made_in_order_and_not_too_far_ahead(depth):
+    made = []
+
+    def make(step):
+        made.append(step)
+        return {"step": torch.tensor(step)}
+
+    with Prefetcher(make, 5, 9, depth) as batches:
+        for step in range(5, 9):
+            assert int(batches.take()["step"]) == step
+            assert max(made) <= step + depth
+        with pytest.raises(StopIteration):
+            batches.take()
+    assert made == [5, 6, 7, 8]
 
 
-def test_mirroring_a_lopsided_scan_is_refused(data, contract):
-    values = contract.to_dict()
-    values["streams"][1]["decoder"]["angle_min_rad"] = -1.0
-    lopsided = Contract.from_dict(values)
-    with pytest.raises(ConfigurationError, match=r"augmentation.mirror.*'scan'"):
-        Augmentation(AugmentationConfig(), lopsided, data.vocabulary)
-    Augmentation(AugmentationConfig(mirror=0.0), lopsided, data.vocabulary)
+def test_what_fails_in_the_making_is_raised_where_it_is_needed():
+    def make(step):
+        if step == 1:
+            raise DatasetError("no row")
+        return {}
+
+    threads = torch.get_num_threads()
+    with Prefetcher(make, 0, 9, 2) as batches:
+        batches.take()
+        with pytest.raises(DatasetError, match="no row"):
+            batches.take()
+    assert torch.get_num_threads() == threads
 
 
-def test_light_changes_the_image_and_nothing_else(data, augmentation):
-    indices = torch.arange(16)
-    plain = data.batch(indices)
-    changed = augmentation(brightness=0.2, contrast=0.3, colour=0.1)(
-        data.batch(indices), torch.Generator().manual_seed(0)
-    )
-    assert changed[keys.IMAGE].dtype == torch.uint8
-    assert (changed[keys.IMAGE] != plain[keys.IMAGE]).float().mean() > 0.5
-    for key in plain:
-        if key != keys.IMAGE:
-            torch.testing.assert_close(changed[key], plain[key], rtol=0, atol=0)
+def test_waiting_is_counted():
+    with Prefetcher(lambda step: time.sleep(0.05) or {}, 0, 3, 2) as batches:
+        batches.take()
+        time.sleep(0.15)
+        waited = batches.waited_s
+        batches.take()
+        batches.take()
+    assert waited >= 0.04
+    assert batches.waited_s - waited < 0.03
+    assert batches.made_s >= 0.15
 
 
-def test_scan_noise_respects_the_range(data, contract, augmentation):
-    plain = data.batch(torch.arange(64))[keys.SCAN]
-    changed = augmentation(scan_noise_m=0.01, beam_dropout=0.1)(
-        data.batch(torch.arange(64)), torch.Generator().manual_seed(0)
-    )[keys.SCAN]
-    decoder = contract.stream(keys.SCAN).decoder
-    assert changed.min() >= decoder.range_min_m
-    assert changed.max() <= decoder.range_max_m
-    lost = (changed == decoder.range_max_m) & (plain < decoder.range_max_m)
-    assert 0.05 < lost.float().mean() < 0.15
-    kept = ~lost & (plain < decoder.range_max_m)
-    assert 0.008 < (changed - plain)[kept].std() < 0.012
-    assert (changed[plain == decoder.range_max_m] == decoder.range_max_m).all()
-
-
-def test_dropout_marks_a_stream_and_repeats_with_its_seed(data, augmentation):
-    augment = augmentation(odometry_dropout=0.5)
-    first, second = (
-        augment(data.batch(torch.arange(200)), torch.Generator().manual_seed(7)) for _ in range(2)
-    )
-    torch.testing.assert_close(first, second, rtol=0, atol=0)
-    valid = first[keys.VALID]
-    assert valid[:, :2].all()
-    assert 70 < valid[:, 2].sum() < 130
-    assert first[DOCK_POSE_KNOWN].all()
+def test_a_loader_has_no_end(data):
+    loader = make_loader(data, 30)
+    epochs = [batch[keys.IMAGE].shape[0] for batch in itertools.islice(loader, 7)]
+    assert epochs == [30] * 7

@@ -9,7 +9,7 @@ from vla_core.errors import BundleError
 from vla_core.frames import Frame
 from vla_simulation.controllers.expert import expert_action
 from vla_simulation.environment import DockingEnv
-from vla_simulation.suites import FIRST_HELD_OUT_SEED
+from vla_simulation.seeds import FIRST_HELD_OUT_SEED
 from vla_training.errors import EvaluationError
 from vla_training.evaluation.drivers import PolicyDriver
 from vla_training.evaluation.evaluate import (

@@ -28,7 +28,9 @@ def test_a_run_leaves_checkpoint_configuration_and_metrics(trained):
     checkpoint = load_checkpoint(folder)
     assert checkpoint.config == config
     assert checkpoint.step == 12
-    counts = [checkpoint.dataset[f"{split}_episodes"] for split in ("training", "validation")]
+    counts = [
+        checkpoint.dataset[f"{split}_episodes"] for split in ("training", "validation", "test")
+    ]
     assert sum(counts) == len(checkpoint.dataset["bags"]) == 6
     policy = checkpoint.policy()
     assert not policy.training
@@ -82,7 +84,7 @@ def test_a_loss_that_explodes_stops_the_run(dataset, tmp_path):
     )
     trainer = Trainer(config)
     with torch.no_grad():
-        next(trainer._policy.parameters()).fill_(float("inf"))
+        trainer._policy.queries.fill_(float("inf"))
     with pytest.raises(TrainingError, match=r"loss is nan at step 1.*learning_rate"):
         trainer.run(progress=False)
 

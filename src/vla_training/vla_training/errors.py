@@ -37,3 +37,7 @@ class ExportError(VlaError):
 
 class EvaluationError(VlaError):
     """An evaluation cannot run."""
+
+
+class BenchmarkError(VlaError):
+    """A benchmark lacks what it measures or compares with."""

@@ -150,9 +150,9 @@ def parity_error(policy: DockingCnn, model: Path, frames: Batch) -> np.ndarray:
 
 def _parity_batch(state: Checkpoint, path: str | Path, count: int) -> Batch:
     try:
-        data = DockingDataset(path, "validation", state.vocabulary, in_memory=False)
+        data = DockingDataset(path, "validation", state.vocabulary, storage="mapped")
     except DatasetError:
-        data = DockingDataset(path, "training", state.vocabulary, in_memory=False)
+        data = DockingDataset(path, "training", state.vocabulary, storage="mapped")
     differences = state.contract.differences(data.contract, "in the checkpoint", "in the data set")
     if differences:
         raise ExportError(f"data set {path} does not fit the policy: {'; '.join(differences)}")

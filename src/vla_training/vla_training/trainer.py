@@ -22,6 +22,8 @@ from vla_core import keys
 from vla_training.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from vla_training.configuration import to_dict
 from vla_training.dataset.augmentation import Augmentation
+from vla_training.dataset.prefetching import Prefetcher
+from vla_training.dataset.storage import Storage
 from vla_training.dataset.windows import Batch, DockingDataset, ShuffledBatches
 from vla_training.errors import DatasetError, TrainingError
 from vla_training.losses import LossConfig, policy_loss
@@ -34,7 +36,15 @@ from vla_training.training_config import TrainingConfig
 CHECKPOINT_FILE = "checkpoint.pt"
 CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.jsonl"
-_FREE_TO_CHANGE = ("output", "dataset", "threads", "validate_every", "validation_samples")
+_FREE_TO_CHANGE = (
+    "output",
+    "dataset",
+    "threads",
+    "storage",
+    "prefetch",
+    "validate_every",
+    "validation_samples",
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ class TrainingResult:
         samples: Samples seen in them.
         duration_s: Time spent on the steps, earlier parts of a resumed run included.
         samples_per_s: Rate of this part of the run.
+        data_wait: Share of that time in which a step waited for its batch.
         parameters: Trained numbers of the policy.
         metrics: Offline metrics of the last validation; empty without validation episodes.
     """
@@ -56,6 +67,7 @@ class TrainingResult:
     samples: int
     duration_s: float
     samples_per_s: float
+    data_wait: float
     parameters: int
     metrics: dict[str, float]
 
@@ -100,7 +112,7 @@ class Trainer:
             torch.set_num_threads(config.threads)
         keep_freed_memory()
         self._accelerator = Accelerator()
-        self._data = DockingDataset(config.dataset)
+        self._data = self._open("training")
         self._validation = self._validation_data()
         self._augment = Augmentation(
             config.augmentation, self._data.contract, self._data.vocabulary
@@ -130,9 +142,17 @@ class Trainer:
         if resume and checkpoint.is_file():
             self._restore(load_checkpoint(checkpoint))
 
+    def _open(self, split: str) -> DockingDataset:
+        vocabulary = None if split == "training" else self._data.vocabulary
+        storage = cast("Storage", self._config.storage)
+        device = self._accelerator.device
+        return DockingDataset(
+            self._config.dataset, split, vocabulary, storage=storage, device=device
+        )
+
     def _validation_data(self) -> DockingDataset | None:
         try:
-            return DockingDataset(self._config.dataset, "validation", self._data.vocabulary)
+            return self._open("validation")
         except DatasetError:
             return None
 
@@ -150,16 +170,20 @@ class Trainer:
         self._write_config()
         last = min(config.steps, stop_after or config.steps)
         first, begun_s = self._step, self._spent_s
-        with progress_bar("training", config.steps, progress) as bar:
+        with (
+            progress_bar("training", config.steps, progress) as bar,
+            Prefetcher(self._batch, first, last, config.prefetch) as batches,
+        ):
             bar.advance(steps=first)
             while self._step < last:
                 started = time.monotonic()
-                parts = self._advance()
+                parts = self._advance(batches.take())
                 self._spent_s += time.monotonic() - started
                 bar.advance(" ".join(f"{name} {value:.4f}" for name, value in parts.items()))
                 if self._step % config.validate_every == 0 or self._step == last:
-                    self._validate(parts, bar)
+                    self._validate(parts, bar, batches.waited_s / (self._spent_s - begun_s))
                     self._save()
+        spent_s = max(self._spent_s - begun_s, 1e-9)
         self._accelerator.free_memory()
         seen = (self._step - first) * min(config.batch_size, len(self._data))
         return TrainingResult(
@@ -167,18 +191,25 @@ class Trainer:
             steps=self._step,
             samples=self._step * min(config.batch_size, len(self._data)),
             duration_s=self._spent_s,
-            samples_per_s=seen / max(self._spent_s - begun_s, 1e-9),
+            samples_per_s=seen / spent_s,
+            data_wait=batches.waited_s / spent_s,
             parameters=sum(p.numel() for p in self._policy.parameters()),
             metrics=self._metrics,
         )
 
-    def _advance(self) -> dict[str, float]:
-        """One optimizer step; returns the parts of the loss."""
-        step_seed = self._config.seed * 1_000_003 + self._step
-        torch.manual_seed(step_seed)
-        generator = torch.Generator().manual_seed(step_seed)
-        batch = self._augment(self._data.batch(self._shuffle.indices(self._step)), generator)
+    def _batch(self, step: int) -> Batch:
+        """The augmented batch of a step, on the device; called ahead of time, in a thread."""
+        generator = torch.Generator().manual_seed(self._step_seed(step))
+        batch = self._data.batch(self._shuffle.indices(step))
         batch = {key: value.to(self._accelerator.device) for key, value in batch.items()}
+        return self._augment(batch, generator)
+
+    def _step_seed(self, step: int) -> int:
+        return self._config.seed * 1_000_003 + step
+
+    def _advance(self, batch: Batch) -> dict[str, float]:
+        """One optimizer step; returns the parts of the loss."""
+        torch.manual_seed(self._step_seed(self._step))
         self._module.train()
         loss, parts = self._module(batch)
         self._accelerator.backward(loss)
@@ -198,7 +229,7 @@ class Trainer:
             )
         return values
 
-    def _validate(self, parts: dict[str, float], bar: ProgressBar) -> None:
+    def _validate(self, parts: dict[str, float], bar: ProgressBar, data_wait: float) -> None:
         if self._validation is not None:
             self._metrics = offline_metrics(
                 cast("DockingCnn", self._average.module),
@@ -210,6 +241,7 @@ class Trainer:
         record = {
             "step": self._step,
             "training_s": round(self._spent_s, 3),
+            "data_wait": round(data_wait, 5),
             "learning_rate": self._schedule.get_last_lr()[0],
             "training": parts,
             "validation": self._metrics,

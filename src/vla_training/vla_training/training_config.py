@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vla_training.configuration import bounded, load
 from vla_training.dataset.augmentation import AugmentationConfig
+from vla_training.dataset.storage import STORAGES
 from vla_training.losses import LossConfig
 from vla_training.models import DockingCnnConfig
 
@@ -46,6 +47,9 @@ class TrainingConfig:
         batch_size: Samples of a step.
         precision: "bf16" (autocast of the convolutions) or "float32".
         threads: CPU threads; 0 for torch's choice.
+        storage: Where the data are while training reads them: "device", "memory", "mapped" from
+            the file, or "auto" for the fastest of these that has room.
+        prefetch: Batches that are made ahead, beside the step; 0 to make each in turn.
         validate_every: Steps between two validations and checkpoints.
         validation_samples: Largest number of samples of a validation.
         optimizer: How the weights move.
@@ -62,6 +66,8 @@ class TrainingConfig:
     batch_size: int = bounded(128, 1, 65536)
     precision: str = bounded("bf16", choices=("bf16", "float32"))
     threads: int = bounded(0, 0, 1024)
+    storage: str = bounded("auto", choices=STORAGES)
+    prefetch: int = bounded(2, 0, 64)
     validate_every: int = bounded(250, 1, 100_000_000)
     validation_samples: int = bounded(2048, 1, 10_000_000)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

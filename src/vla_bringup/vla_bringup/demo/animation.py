@@ -7,27 +7,34 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from PIL import Image, ImageDraw
 
-from vla_bringup.demo.plan_view import BACKGROUND, INTENT, SCAN, TRAIL, PlanView, font, mix
+from vla_bringup.demo.plan_view import PlanView
 from vla_bringup.demo.recording import Chunk, Recording, State
 from vla_core.contract import Contract
 from vla_core.geometry import Pose2D
 from vla_simulation.environment import DockingEnv
+from vla_simulation.viewer.drawing import (
+    BACKGROUND,
+    BAD,
+    GOOD,
+    INTENT,
+    MUTED,
+    SCAN,
+    TRAIL,
+    WHITE,
+    font,
+    sentence_font,
+)
+from vla_simulation.viewer.video import save_gif
 
 FRAME_PERIOD_NS: Final = 120_000_000  # GIF counts in hundredths of a second
-HOLD_LAST_MS: Final = 2500
 PANEL: Final = (320, 240)
 HEADER_PX: Final = 44
 CAPTION_PX: Final = 22
 GAP_PX: Final = 4
 CHUNKS_SHOWN: Final = 5
 MAX_BYTES: Final = 6_000_000
-WHITE: Final = (238, 242, 246)
-MUTED: Final = (140, 150, 160)
-GOOD: Final = (90, 210, 140)
-BAD: Final = (240, 96, 96)
 
 
 def animate(
@@ -44,11 +51,12 @@ def animate(
         instruction: what the policy was told.
     """
     frames = list(_compose(recording, contract, seed, suite, instruction))
+    period_ms = FRAME_PERIOD_NS // 1_000_000
     for colours in (160, 96, 48):
-        _save(path, frames, colours)
+        save_gif(path, frames, period_ms, colours)
         if path.stat().st_size <= MAX_BYTES:
             return
-    _save(path, frames[::2] + frames[-1:], 48, period_factor=2)
+    save_gif(path, frames[::2] + frames[-1:], 2 * period_ms, 48)
 
 
 def _compose(
@@ -110,7 +118,8 @@ def _assemble(
     picture = Image.new("RGB", (width, HEADER_PX + PANEL[1] + CAPTION_PX), BACKGROUND)
     canvas = ImageDraw.Draw(picture)
     middle = HEADER_PX // 2
-    canvas.text((10, middle), f"“{instruction}”", WHITE, font(19, bold=True), anchor="lm")
+    sentence, face = sentence_font(f"“{instruction}”", 19)
+    canvas.text((10, middle), sentence, WHITE, face, anchor="lm")
     distance_m = state.dock_from_base.distance
     # Of fixed places, so that the figures do not dance.
     for right, text in (
@@ -139,38 +148,3 @@ def _write_captions(canvas: ImageDraw.ImageDraw, state: State, y: int) -> None:
     for text, tint in (("path", TRAIL), ("scan", SCAN), ("what the policy intends", INTENT)):
         canvas.text((x, y), text, tint, small, anchor="lm")
         x += small.getlength(text) + 14
-
-
-def _save(
-    path: Path, frames: Sequence[Image.Image], colours: int, *, period_factor: int = 1
-) -> None:
-    """Write with one palette for all frames, so that what stands still costs nothing."""
-    palette = _palette(frames, colours)
-    indexed = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    period_ms = FRAME_PERIOD_NS // 1_000_000 * period_factor
-    indexed[0].save(
-        path,
-        save_all=True,
-        append_images=indexed[1:],
-        duration=[period_ms] * (len(indexed) - 1) + [HOLD_LAST_MS],
-        loop=0,
-        optimize=False,
-    )
-
-
-def _palette(frames: Sequence[Image.Image], colours: int) -> Image.Image:
-    """The frames' colours, and those of the drawing, which are too few pixels to be counted."""
-    sample = frames[:: max(1, len(frames) // 8)]
-    mosaic = Image.fromarray(np.concatenate([np.asarray(frame) for frame in sample]))
-    drawn = [
-        mix(BACKGROUND, colour, share)
-        for colour in (TRAIL, SCAN, INTENT, WHITE, MUTED, GOOD, BAD)
-        for share in (0.33, 0.66, 1.0)
-    ]
-    counted = mosaic.quantize(
-        colours - len(drawn), Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
-    )
-    values = (counted.getpalette() or [])[: 3 * (colours - len(drawn))]
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(values + [channel for colour in drawn for channel in colour])
-    return palette

@@ -108,28 +108,6 @@ def read_recording(bag: Path, contract: Contract) -> Recording:
     return recording
 
 
-def integrate(actions: np.ndarray, period_s: float) -> np.ndarray:
-    """The path that a chunk of actions would take, from the origin.
-
-    Args:
-        actions: (H, 2) [m/s, rad/s].
-        period_s: how long each is held.
-
-    Returns:
-        (H + 1, 3) x [m], y [m], yaw [rad].
-    """
-    path = np.zeros((len(actions) + 1, 3))
-    for i, (speed, turn) in enumerate(np.asarray(actions, float)):
-        x, y, yaw = path[i]
-        middle = yaw + turn * period_s / 2
-        path[i + 1] = (
-            x + speed * period_s * np.cos(middle),
-            y + speed * period_s * np.sin(middle),
-            yaw + turn * period_s,
-        )
-    return path
-
-
 def _state(message: Any) -> State:
     base, dock = message.base_pose, message.dock_pose
     return State(

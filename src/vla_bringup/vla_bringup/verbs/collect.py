@@ -1,11 +1,13 @@
 """Have the scripted expert demonstrate in simulation, and record it.
 
   vla collect --episodes 300 --out out/demonstrations
-  vla collect --episodes 300 --out out/demonstrations --noise 0 --jobs 4
+  vla collect --episodes 300 --out out/pairs --goals every --suite nominal:0.7,wide_start:0.3
 
 Simulator, expert and recorder run as processes of a ROS graph, in lock-step and as fast as the
 machine can. One rosbag2 bag per episode; episodes in which the expert did not dock are kept and
-labelled. Run again to go on after an interruption, or with more --episodes to extend.
+labelled. With --goals every, each start is demonstrated once for every station of its scene, so
+that nothing but the sentence tells where to go. Run again to go on after an interruption, or with
+more --episodes to extend.
 """
 
 from __future__ import annotations
@@ -24,11 +26,24 @@ MAX_DEFAULT_JOBS = 8
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--episodes", type=int, required=True, metavar="N", help="how many")
+    parser.add_argument("--episodes", type=int, required=True, metavar="N", help="how many starts")
     parser.add_argument("--out", type=Path, required=True, help="folder that receives the bags")
-    parser.add_argument("--suite", default="nominal", help="suite (default %(default)s)")
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the first episode (default %(default)s)"
+        "--suite",
+        action="append",
+        metavar="NAME[:SHARE]",
+        help="suite; several, given again or with commas, are mixed by their shares (default "
+        "nominal)",
+    )
+    parser.add_argument(
+        "--goals",
+        choices=("one", "every"),
+        default="one",
+        help="demonstrate each start for the goal that is drawn, or for every station "
+        "(default %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the first start (default %(default)s)"
     )
     parser.add_argument(
         "--noise",
@@ -74,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
         episodes=args.episodes,
         out=args.out,
         contract=args.contract,
-        suite=args.suite,
+        suite=",".join(args.suite or ["nominal"]),
+        goals=args.goals,
         seed=args.seed,
         noise=args.noise,
         settle_s=args.settle,

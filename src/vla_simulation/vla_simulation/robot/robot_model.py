@@ -28,6 +28,10 @@ _PIN_RADIUS_M = 0.006
 _CORNER_RADIUS_M = 0.05
 _REAR_CASTER_CLEARANCE_M = 0.0005
 _SIDES = (("left", 1), ("right", -1))
+PAYLOAD_BODY = "payload"
+"""What lies in the load box; its mass is drawn per episode."""
+_PAYLOAD_CENTRE_M = (-0.165, 0.0, 0.30)
+_PAYLOAD_SIZE_M = (0.18, 0.30, 0.15)
 
 
 def robot_body(config: SimulationConfig) -> str:
@@ -54,6 +58,8 @@ def robot_body(config: SimulationConfig) -> str:
         _camera(config),
         *(_wheel(config, name, side) for name, side in _SIDES),
         *(_pin(config, name, side) for name, side in _SIDES),
+        f'<body name="{PAYLOAD_BODY}" pos="{numbers(_PAYLOAD_CENTRE_M)}">'
+        f'<inertial pos="0 0 0" mass="1" diaginertia="{numbers(payload_inertia(1.0))}"/></body>',
     ]
     inner = "\n      ".join(parts)
     return f'<body name="base_link" pos="0 0 0">\n      {inner}\n    </body>'
@@ -109,6 +115,11 @@ def _box_inertia(mass: float, length: float, width: float, height: float) -> tup
         mass / 12 * (length**2 + height**2),
         mass / 12 * (length**2 + width**2),
     )
+
+
+def payload_inertia(mass_kg: float) -> tuple[float, ...]:
+    """Principal moments of inertia of a payload about its centre [kg m²]."""
+    return _box_inertia(mass_kg, *_PAYLOAD_SIZE_M)
 
 
 def _chassis(config: SimulationConfig) -> list[str]:

@@ -21,6 +21,13 @@ class Pacer:
         """Begin to count at the next call."""
         self._start_s = None
 
+    @property
+    def scheduled_s(self) -> float:
+        """When the newest period that `due` told of was due, by the same clock."""
+        if self._start_s is None:
+            raise RuntimeError("nothing is scheduled before the first call of due()")
+        return self._start_s + (self._done - 1) * self._period_s
+
     def due(self, now_s: float) -> int:
         """Periods to simulate now, 0 or more; they count as done.
 
@@ -38,4 +45,7 @@ class Pacer:
             missing = self._max_catch_up
         missing = max(missing, 0)
         self._done += missing
+        # The first call may have been later than this one: what is scheduled is never in the
+        # future.
+        self._start_s -= max(self.scheduled_s - now_s, 0.0) if missing else 0.0
         return missing

@@ -11,10 +11,10 @@ from sensor_msgs.msg import BatteryState, CameraInfo, Image, JointState, LaserSc
 from vla_msgs.msg import SimulationState
 
 from vla_core.geometry import Pose2D
-from vla_core.keys import IMAGE, SCAN
 from vla_core.readings import ImageReading, ScanReading
-from vla_simulation.config import CONTROL_PERIOD_S
+from vla_simulation.config import PHYSICS_PERIOD_S, SimulationConfig
 from vla_simulation.environment import DockingEnv
+from vla_simulation.sensing.samples import WheelReading
 
 BASE_FRAME = "base_link"
 ODOMETRY_FRAME = "odom"
@@ -35,63 +35,54 @@ def time_message(stamp_ns: int) -> Time:
     return Time(sec=stamp_ns // 1_000_000_000, nanosec=stamp_ns % 1_000_000_000)
 
 
-def image(env: DockingEnv, stamp: Time) -> Image:
-    """``camera/image_raw``: rgb8."""
-    reading = env.readings()[IMAGE]
-    assert isinstance(reading, ImageReading)
+def image(reading: ImageReading, config: SimulationConfig, stamp: Time) -> Image:
+    """``camera/image_raw``: rgb8, distorted as ``camera/camera_info`` says."""
     message = _BRIDGE.cv2_to_imgmsg(reading.rgb, "rgb8")
     message.header.stamp = stamp
     message.header.frame_id = OPTICAL_FRAME
     return message
 
 
-def camera_info(env: DockingEnv, stamp: Time) -> CameraInfo:
-    """``camera/camera_info`` of an ideal pin-hole camera."""
-    camera = env.config.camera
-    focal = camera.focal_length_px
-    # OpenCV puts the origin at the centre of the first pixel.
-    cx, cy = (camera.width_px - 1) / 2, (camera.height_px - 1) / 2
+def camera_info(reading: ImageReading, config: SimulationConfig, stamp: Time) -> CameraInfo:
+    """``camera/camera_info``; a rectified image has the same intrinsic matrix."""
+    camera = config.camera
     message = CameraInfo()
     message.header.stamp = stamp
     message.header.frame_id = OPTICAL_FRAME
     message.width, message.height = camera.width_px, camera.height_px
     message.distortion_model = "plumb_bob"
-    message.d = [0.0] * 5
-    message.k = [focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0]
+    message.d = list(camera.distortion)
+    message.k = [value for row in camera.matrix for value in row]
     message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    message.p = [focal, 0.0, cx, 0.0, 0.0, focal, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    message.p = [value for row in camera.matrix for value in (*row, 0.0)]
     return message
 
 
-def scan(env: DockingEnv, stamp: Time) -> LaserScan:
+def scan(reading: ScanReading, config: SimulationConfig, stamp: Time) -> LaserScan:
     """``scan``; +inf where nothing returned (REP-117)."""
-    scanner = env.config.scanner
     message = LaserScan()
     message.header.stamp = stamp
     message.header.frame_id = SCANNER_FRAME
-    message.angle_min = scanner.angle_min_rad
-    message.angle_max = scanner.angle_max_rad
-    message.angle_increment = scanner.angle_increment_rad
-    message.scan_time = CONTROL_PERIOD_S
-    message.range_min = scanner.range_min_m
-    message.range_max = scanner.range_max_m
-    reading = env.readings()[SCAN]
-    assert isinstance(reading, ScanReading)
+    message.angle_min = reading.angle_min
+    message.angle_max = config.scanner.angle_max_rad
+    message.angle_increment = reading.angle_increment
+    message.scan_time = config.scanner.period_steps * PHYSICS_PERIOD_S
+    message.range_min = reading.range_min
+    message.range_max = reading.range_max
     message.ranges = array.array("f", reading.ranges.tobytes())
     return message
 
 
-def odometry(env: DockingEnv, stamp: Time) -> Odometry:
+def odometry(reading: WheelReading, config: SimulationConfig, stamp: Time) -> Odometry:
     """``odom``: dead reckoning from the wheel encoders."""
     message = Odometry()
     message.header.stamp = stamp
     message.header.frame_id = ODOMETRY_FRAME
     message.child_frame_id = BASE_FRAME
-    estimate = env.robot.odometry
-    _set_pose(message.pose.pose, estimate.pose)
-    message.twist.twist.linear.x = estimate.linear_mps
-    message.twist.twist.angular.z = estimate.angular_radps
-    travelled = 0.02 * estimate.pose.distance
+    _set_pose(message.pose.pose, reading.pose)
+    message.twist.twist.linear.x = reading.linear_x
+    message.twist.twist.angular.z = reading.angular_z
+    travelled = 0.02 * reading.pose.distance
     message.pose.covariance[0] = message.pose.covariance[7] = 1e-6 + travelled**2
     message.pose.covariance[35] = 1e-6 + (0.5 * travelled) ** 2
     message.twist.covariance[0] = 1e-5
@@ -102,13 +93,13 @@ def odometry(env: DockingEnv, stamp: Time) -> Odometry:
     return message
 
 
-def joint_states(env: DockingEnv, stamp: Time) -> JointState:
+def joint_states(reading: WheelReading, config: SimulationConfig, stamp: Time) -> JointState:
     """``joint_states`` of the drive wheels."""
     message = JointState()
     message.header.stamp = stamp
     message.name = ["left_wheel_joint", "right_wheel_joint"]
-    message.position = list(env.robot.wheel_angles_rad)
-    message.velocity = list(env.robot.wheel_speeds_radps)
+    message.position = list(reading.wheel_angles_rad)
+    message.velocity = list(reading.wheel_speeds_radps)
     return message
 
 
@@ -154,6 +145,8 @@ def simulation_state(env: DockingEnv, stamp: Time) -> SimulationState:
     message.seed = env.seed
     message.suite = env.suite.name
     message.instruction = env.instruction
+    message.goal = truth.goal
+    message.station_count = truth.station_count
     message.time_s = truth.time_s
     for target, pose in (
         (message.base_pose, truth.world_from_base),
@@ -165,6 +158,7 @@ def simulation_state(env: DockingEnv, stamp: Time) -> SimulationState:
     message.yaw_error_rad = truth.dock_from_base.yaw
     message.speed_mps = truth.speed_mps
     message.docked = truth.docked
+    message.docked_station = -1 if truth.docked_station is None else truth.docked_station
     message.precise = truth.precise
     message.mated = truth.mated
     message.collision = truth.collision
@@ -172,9 +166,9 @@ def simulation_state(env: DockingEnv, stamp: Time) -> SimulationState:
     return message
 
 
-def odometry_transform(env: DockingEnv, stamp: Time) -> TransformStamped:
+def odometry_transform(reading: WheelReading, stamp: Time) -> TransformStamped:
     """``odom_from_base_link`` for tf."""
-    pose = env.robot.odometry.pose
+    pose = reading.pose
     message = TransformStamped()
     message.header.stamp = stamp
     message.header.frame_id = ODOMETRY_FRAME

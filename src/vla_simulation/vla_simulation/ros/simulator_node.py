@@ -28,7 +28,6 @@ from vla_simulation.ros.node_main import logged, run
 from vla_simulation.ros.node_parameters import ParameterSpec, declare, values
 from vla_simulation.ros.pacing import Pacer
 from vla_simulation.ros.publishers import RobotPublishers
-from vla_simulation.ros.ros_messages import time_message
 from vla_simulation.suites import suite_names
 
 _COMMAND_TYPES = {"twist": Twist, "twist_stamped": TwistStamped}
@@ -141,7 +140,7 @@ class SimulatorNode(LifecycleNode):
             self._topics.restart()
         if self._lock_step:
             self._timer = self.create_timer(_WATCH_PERIOD_S, self._watch, clock=self._wall_clock)
-            self._publish()
+            self._publish(again=True)
         else:
             period_s = CONTROL_PERIOD_S / self._real_time_factor
             self._pacer = Pacer(period_s)
@@ -179,8 +178,9 @@ class SimulatorNode(LifecycleNode):
     # Driving -----------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        """Real time: simulate what is due, publish once."""
+        """Real time: simulate what is due; camera and scanner measure in the last period only."""
         assert self._env is not None
+        assert self._topics is not None
         now_s = time.monotonic()
         due = self._pacer.due(now_s)
         if due == 0:
@@ -190,13 +190,26 @@ class SimulatorNode(LifecycleNode):
         if now_s - self._command_time_s > timeout_s:
             command = np.zeros(2)
         try:
-            for _ in range(due - 1):
+            for behind in range(due - 1, 0, -1):
                 self._env.advance(command)
+                self._stamp_ns = self._tick_ns(behind)
+                self._topics.publish_samples(self._env, self._stamp_ns, self._env.samples())
             self._env.step(command)
-            self._stamp_ns += due * CONTROL_PERIOD_NS
+            self._stamp_ns = self._tick_ns(0)
             self._publish()
         except Exception:
             self._fail()
+
+    def _tick_ns(self, behind: int) -> int:
+        """Stamp of a control tick; by the system's time, that at which it was due.
+
+        Args:
+            behind: control periods before the newest one that is due.
+        """
+        if self._simulated_time:
+            return self._stamp_ns + CONTROL_PERIOD_NS
+        late_s = time.monotonic() - self._pacer.scheduled_s + behind * CONTROL_PERIOD_S
+        return self._system_clock.now().nanoseconds - round(late_s * 1e9)
 
     def _receive_command(self, message: Twist | TwistStamped) -> None:
         if not self._active:
@@ -240,15 +253,15 @@ class SimulatorNode(LifecycleNode):
             )
         if waited_s > _REPEAT_S and time.monotonic() - self._published_s > _REPEAT_S:
             warned, since_s = self._warned, self._waiting_since_s
-            self._publish()
+            self._publish(again=True)
             self._warned, self._waiting_since_s = warned, since_s
 
-    def _publish(self) -> None:
+    def _publish(self, *, again: bool = False) -> None:
+        """Publish what is new at this tick, or else the newest of everything."""
         assert self._env is not None
         assert self._topics is not None
-        if not self._simulated_time:
-            self._stamp_ns = self._system_clock.now().nanoseconds
-        self._topics.publish(self._env, time_message(self._stamp_ns))
+        samples = self._env.newest_samples() if again else self._env.samples()
+        self._topics.publish(self._env, self._stamp_ns, samples)
         self._published_s = self._waiting_since_s = time.monotonic()
         self._warned = False
 
@@ -258,18 +271,26 @@ class SimulatorNode(LifecycleNode):
         try:
             if self._env is None:
                 raise SimulationError(f"{self.get_name()} is not configured, configure it first")
-            options = {"suite": request.suite} if request.suite else None
+            options: dict[str, Any] = {"suite": request.suite} if request.suite else {}
+            if request.goal != -1:
+                options["goal"] = request.goal
             self._env.reset(seed=request.seed, options=options)
         except VlaError as error:
             response.message = str(error)
             return response
         self._stop_robot()
-        # A gap, so that nobody takes observations of two episodes for one.
-        self._stamp_ns += _FIRST_STAMP_NS
-        if self._active and self._lock_step:
+        if self._simulated_time:
+            # A gap, so that nobody takes observations of two episodes for one.
+            self._stamp_ns += _FIRST_STAMP_NS
+        else:
+            self._stamp_ns = self._system_clock.now().nanoseconds
+        if self._active:
             self._publish()
         response.success = True
         response.instruction = self._env.instruction
+        response.paraphrases = list(self._env.scene.paraphrases)
+        response.goal = self._env.scene.goal
+        response.station_count = len(self._env.scene.stations)
         return response
 
     def _fail(self) -> None:

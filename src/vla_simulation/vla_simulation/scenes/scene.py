@@ -1,62 +1,118 @@
-"""Draws a scene: room, station, clutter, surfaces and light, independently of the start."""
+"""Draws a scene: room, stations, clutter, surfaces and light; the goal is drawn last."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from vla_core.geometry import Pose2D
-from vla_simulation.config import RandomizationConfig, StationConfig
-from vla_simulation.scenes import scenery, textures
+from vla_simulation.config import StationConfig
+from vla_simulation.randomization import LanguageConfig, SceneRandomization
 from vla_simulation.scenes.footprints import Footprint
-from vla_simulation.scenes.instructions import STATION_COLOURS, sample_instruction
+from vla_simulation.scenes.instructions import (
+    NAMINGS,
+    TRAINING_PHRASINGS,
+    Naming,
+    Phrasing,
+    sample_phrasing,
+)
+from vla_simulation.scenes.stations import (
+    Station,
+    StationLook,
+    bay_frame,
+    pick,
+    sample_station_count,
+    sample_stations,
+)
+from vla_simulation.scenes.surroundings import (
+    Lighting,
+    PlacedProp,
+    Surfaces,
+    sample_clutter,
+    sample_decoration,
+    sample_lighting,
+    sample_occluders,
+    sample_overhead,
+    sample_surfaces,
+)
+from vla_simulation.seeds import random_stream
 
-_GAP_M = 0.12
+__all__ = ["Lighting", "PlacedProp", "Scene", "Station", "StationLook", "Surfaces", "sample_scene"]
 
-
-@dataclass(frozen=True)
-class PlacedProp:
-    """A piece of clutter or decoration and where it stands."""
-
-    prop: scenery.Prop
-    pose: Pose2D
-
-    @property
-    def footprint(self) -> Footprint:
-        """The floor that it covers."""
-        return Footprint(self.pose, self.prop.half_length_m, self.prop.half_width_m)
-
-
-@dataclass(frozen=True)
-class Lighting:
-    """Two directional lights and an ambient one; intensities 0 to 1."""
-
-    ambient: float
-    key: float
-    key_direction: tuple[float, float, float]
-    fill: float
-    fill_direction: tuple[float, float, float]
-    warmth: float
-    """-1 bluish to 1 yellowish."""
+_FREE_AHEAD_M = 1.0
+_FREE_BESIDE_M = 0.35
+_FREE_BESIDE_OCCLUDERS_M = 0.12
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that stands still during an episode. The world's origin is the room's centre."""
+    """Everything that stands still during an episode. The world's origin is the room's centre.
+
+    Attributes:
+        room_length_m: along the world's x axis.
+        room_width_m: along the world's y axis.
+        stations: left to right, for a robot that faces them.
+        goal: index of the commanded station.
+        naming: how the sentence names it.
+        phrasing: the sentence with a gap for the station's name.
+        clutter: what stands in the room and collides.
+        decoration: what is only drawn.
+        surfaces: of floor and walls.
+        lighting: of the room.
+        markers: whether the stations carry fiducial markers.
+    """
 
     room_length_m: float
     room_width_m: float
-    world_from_dock: Pose2D
-    colour: str
-    station_rgb: tuple[float, float, float]
-    instruction: str
+    stations: tuple[Station, ...]
+    goal: int
+    naming: Naming
+    phrasing: Phrasing
     clutter: tuple[PlacedProp, ...]
     decoration: tuple[PlacedProp, ...]
-    floor: str
-    floor_tint: tuple[float, float, float]
-    walls: tuple[str, str, str, str]
-    wall_tint: tuple[float, float, float]
+    surfaces: Surfaces
     lighting: Lighting
+    markers: bool = False
+
+    @property
+    def goal_station(self) -> Station:
+        """The commanded station."""
+        return self.stations[self.goal]
+
+    @property
+    def world_from_dock(self) -> Pose2D:
+        """Pose of the robot when docked at the commanded station."""
+        return self.goal_station.world_from_dock
+
+    @property
+    def instruction(self) -> str:
+        """The sentence that names the commanded station."""
+        station = self.goal_station
+        return self.phrasing.sentence(station.look.colour, station.side, station.look.number)
+
+    @property
+    def paraphrases(self) -> tuple[str, ...]:
+        """Every training sentence that names the commanded station and no other of this scene."""
+        station = self.goal_station
+        namings: list[Naming] = ["number", "none" if station.side == "only" else "side"]
+        if sum(other.look.colour == station.look.colour for other in self.stations) == 1:
+            namings.append("colour")
+        sentences = (
+            phrasing.sentence(station.look.colour, station.side, station.look.number)
+            for phrasing in TRAINING_PHRASINGS
+            if phrasing.naming in namings
+        )
+        return tuple(dict.fromkeys(sentences))
+
+    @property
+    def world_from_bay(self) -> Pose2D:
+        """The mean of all docked poses."""
+        return bay_frame(self.stations)
+
+    def with_goal(self, goal: int) -> "Scene":
+        """The same scene with another station commanded, in the same phrasing."""
+        return dataclasses.replace(self, goal=goal)
 
     def wall_pose(self, index: int) -> Pose2D:
         """Pose of a wall's inner face: 0 at +x, 1 at +y, 2 at -x, 3 at -y; x into the room."""
@@ -66,125 +122,76 @@ class Scene:
 
 
 def sample_scene(
-    rng: np.random.Generator, randomization: RandomizationConfig, station: StationConfig
+    seed: int,
+    randomization: SceneRandomization,
+    language: LanguageConfig,
+    config: StationConfig,
+    attempt: int = 0,
 ) -> Scene:
-    """Draw a scene; nothing in it depends on where the robot will start."""
-    length = rng.uniform(*randomization.room_length_m)
-    width = rng.uniform(*randomization.room_width_m)
-    world_from_dock = _sample_dock(rng, randomization, station, length, width)
-    colour = str(rng.choice(list(STATION_COLOURS)))
-    rgb = np.clip(np.array(STATION_COLOURS[colour]) * rng.uniform(0.85, 1.1), 0.02, 1.0)
-    floor = str(rng.choice(list(textures.FLOORS)))
-    wall = str(rng.choice(list(textures.WALLS)))
-    other_wall = str(rng.choice(list(textures.WALLS)))
-    odd_wall = int(rng.integers(8))  # half of the rooms have one wall of another kind
-    keep_clear = Footprint(
-        world_from_dock @ Pose2D(-0.2, 0.0, 0.0), 0.85, station.panel_half_width_m + 0.35
+    """Draw a scene. Nothing in it depends on the goal but the goal and its sentence.
+
+    Args:
+        seed: of the episode.
+        randomization: bounds of what is drawn.
+        language: which sentences are said.
+        config: dimensions of a station.
+        attempt: counts the scenes of this seed that were given up before.
+    """
+
+    def stream(name: str) -> np.random.Generator:
+        return random_stream(seed, name, attempt)
+
+    room_rng = stream("room")
+    room = (
+        room_rng.uniform(*randomization.room_length_m),
+        room_rng.uniform(*randomization.room_width_m),
     )
-    clutter = _place_clutter(rng, randomization, length, width, keep_clear)
-    decoration = tuple(
-        PlacedProp(prop, _pose_at_wall(rng, prop, length, width))
-        for prop in scenery.WALL_DECORATION
-        if rng.random() < 0.7
+    # Not drawn again with the scene, or scenes with few stations would prevail.
+    count = sample_station_count(random_stream(seed, "station count"), randomization)
+    naming_rng = random_stream(seed, "naming")
+    naming = _sample_naming(naming_rng, language, count)
+    stations = sample_stations(
+        stream("bay"), stream("looks"), randomization, config, room, count, naming
+    )
+    clutter = sample_clutter(
+        stream("clutter"), randomization, room, _keep_clear(stations, config, _FREE_BESIDE_M)
+    )
+    docks = [station.world_from_dock for station in stations]
+    occluders = sample_occluders(
+        stream("occluders"),
+        randomization,
+        docks,
+        _keep_clear(stations, config, _FREE_BESIDE_OCCLUDERS_M),
+        clutter,
     )
     return Scene(
-        room_length_m=length,
-        room_width_m=width,
-        world_from_dock=world_from_dock,
-        colour=colour,
-        station_rgb=(float(rgb[0]), float(rgb[1]), float(rgb[2])),
-        instruction=sample_instruction(rng, colour),
-        clutter=clutter,
-        decoration=decoration,
-        floor=floor,
-        floor_tint=_tint(rng, 0.75, 1.1),
-        walls=tuple(other_wall if k == odd_wall else wall for k in range(4)),  # type: ignore[arg-type]
-        wall_tint=_tint(rng, 0.8, 1.05),
-        lighting=_sample_lighting(rng, randomization),
+        room_length_m=room[0],
+        room_width_m=room[1],
+        stations=stations,
+        goal=int(random_stream(seed, "goal").integers(count)),
+        naming=naming,
+        phrasing=sample_phrasing(naming_rng, naming, language),
+        clutter=clutter + occluders,
+        decoration=sample_decoration(stream("decoration"), randomization, room)
+        + sample_overhead(stream("overhead"), randomization, docks),
+        surfaces=sample_surfaces(stream("surfaces")),
+        lighting=sample_lighting(stream("light"), randomization),
     )
 
 
-def _sample_dock(
-    rng: np.random.Generator,
-    randomization: RandomizationConfig,
-    station: StationConfig,
-    length: float,
-    width: float,
-) -> Pose2D:
-    """Docked pose in the world: the station's back is near one of the walls."""
-    wall = int(rng.integers(4))
-    depth, span = (length, width) if wall % 2 == 0 else (width, length)
-    to_wall = station.panel_front_m + station.panel_thickness_m
-    to_wall += rng.uniform(*randomization.station_gap_to_wall_m)
-    along = rng.uniform(-1.0, 1.0) * max(0.0, span / 2 - 1.1)
-    in_wall_frame = Pose2D(depth / 2 - to_wall, along, rng.uniform(*randomization.station_yaw_rad))
-    return Pose2D(0.0, 0.0, wall * math.pi / 2) @ in_wall_frame
+def _sample_naming(rng: np.random.Generator, language: LanguageConfig, count: int) -> Naming:
+    naming = NAMINGS[pick(rng, language.naming_shares)]
+    return "none" if naming == "side" and count == 1 else naming
 
 
-def _place_clutter(
-    rng: np.random.Generator,
-    randomization: RandomizationConfig,
-    length: float,
-    width: float,
-    keep_clear: Footprint,
-) -> tuple[PlacedProp, ...]:
-    low, high = randomization.clutter_count
-    count = min(int(rng.integers(low, high + 1)), len(scenery.CLUTTER))
-    placed: list[PlacedProp] = []
-    for index in rng.permutation(len(scenery.CLUTTER))[:count]:
-        prop = scenery.CLUTTER[index]
-        for _ in range(12):
-            pose = (
-                _pose_at_wall(rng, prop, length, width)
-                if prop.at_wall
-                else _pose_anywhere(rng, prop, length, width)
-            )
-            candidate = PlacedProp(prop, pose)
-            grown = Footprint(pose, prop.half_length_m + _GAP_M, prop.half_width_m + _GAP_M)
-            if not grown.overlaps(keep_clear) and not any(
-                grown.overlaps(other.footprint) for other in placed
-            ):
-                placed.append(candidate)
-                break
-    return tuple(placed)
-
-
-def _pose_at_wall(
-    rng: np.random.Generator, prop: scenery.Prop, length: float, width: float
-) -> Pose2D:
-    """Back to a random wall, facing the room."""
-    wall = int(rng.integers(4))
-    depth, span = (length, width) if wall % 2 == 0 else (width, length)
-    free = max(0.0, span / 2 - prop.half_width_m - 0.05)
-    in_wall_frame = Pose2D(depth / 2 - prop.half_length_m - 0.02, rng.uniform(-free, free), math.pi)
-    return Pose2D(0.0, 0.0, wall * math.pi / 2) @ in_wall_frame
-
-
-def _pose_anywhere(
-    rng: np.random.Generator, prop: scenery.Prop, length: float, width: float
-) -> Pose2D:
-    margin = math.hypot(prop.half_length_m, prop.half_width_m) + 0.05
-    # Two thirds stand parallel to the walls, as people put things down.
-    yaw = rng.integers(4) * math.pi / 2 + (rng.normal(0, 0.4) if rng.random() < 0.35 else 0.0)
-    return Pose2D(
-        rng.uniform(-1, 1) * (length / 2 - margin), rng.uniform(-1, 1) * (width / 2 - margin), yaw
-    )
-
-
-def _tint(rng: np.random.Generator, low: float, high: float) -> tuple[float, float, float]:
-    tint = rng.uniform(low, high) * rng.uniform(0.94, 1.06, 3)
-    return float(tint[0]), float(tint[1]), float(tint[2])
-
-
-def _sample_lighting(rng: np.random.Generator, randomization: RandomizationConfig) -> Lighting:
-    azimuth = rng.uniform(-math.pi, math.pi)
-    slope = rng.uniform(0.3, 0.8)
-    other = azimuth + rng.uniform(0.6, 1.4) * math.pi
-    return Lighting(
-        ambient=rng.uniform(*randomization.light_ambient),
-        key=rng.uniform(*randomization.light_diffuse),
-        key_direction=(slope * math.cos(azimuth), slope * math.sin(azimuth), -1.0),
-        fill=rng.uniform(0.1, 0.25),
-        fill_direction=(math.cos(other), math.sin(other), -0.7),
-        warmth=rng.uniform(-1.0, 1.0),
+def _keep_clear(
+    stations: tuple[Station, ...], config: StationConfig, beside_m: float
+) -> tuple[Footprint, ...]:
+    """The floor that each station covers, and the floor in front of it."""
+    back = config.panel_front_m + config.panel_thickness_m
+    middle, half_length = (back - _FREE_AHEAD_M) / 2, (back + _FREE_AHEAD_M) / 2
+    half_width = config.panel_half_width_m + beside_m
+    return tuple(
+        Footprint(station.world_from_dock @ Pose2D(middle, 0.0, 0.0), half_length, half_width)
+        for station in stations
     )

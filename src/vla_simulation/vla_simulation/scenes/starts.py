@@ -1,76 +1,164 @@
-"""Draws where an episode starts."""
+"""Draws where an episode starts: wherever the expert could drive to each of the stations from."""
 
 import math
+from typing import Final
 
 import numpy as np
 
 from vla_core.geometry import Pose2D
-from vla_simulation.config import StartConfig, StationConfig, SuiteConfig
-from vla_simulation.scenes.footprints import Footprint, corridor
+from vla_simulation.config import StationConfig
+from vla_simulation.controllers.expert import expert_action
+from vla_simulation.errors import SimulationError
+from vla_simulation.randomization import StartConfig
+from vla_simulation.scenes.footprints import Footprint, Obstacles
 from vla_simulation.scenes.scene import Scene, sample_scene
+from vla_simulation.seeds import random_stream
+from vla_simulation.suites import SuiteConfig
 
-_STAGING_M = 0.6
 _SCENE_ATTEMPTS = 50
-# A little more than the robot covers.
-_ROBOT_HALF_LENGTH_M = 0.34
-_ROBOT_HALF_WIDTH_M = 0.27
+_STARTS_PER_SCENE = 30
+_STEP_S = 0.1
+_ARRIVED_M = 0.06
+# What the robot covers around base_link, charging pins included.
+_ROBOT_HALF_LENGTH_M: Final = 0.31
+_ROBOT_HALF_WIDTH_M: Final = 0.20
+_WALL_HALF_THICKNESS_M = 0.5
 
 
-def sample_episode(
-    scene_rng: np.random.Generator,
-    start_rng: np.random.Generator,
-    suite: SuiteConfig,
-    station: StationConfig,
-) -> tuple[Scene, Pose2D] | None:
-    """Draw a scene and a start in it; a scene without a free start is drawn again.
+def sample_episode(seed: int, suite: SuiteConfig, station: StationConfig) -> tuple[Scene, Pose2D]:
+    """Draw a scene and a start in it; a scene without a feasible start is drawn again.
 
     Returns:
-        The scene and `world_from_base`, or None if no scene had a free start.
+        The scene and `world_from_base`.
+
+    Raises:
+        SimulationError: no scene had a feasible start.
     """
-    for _ in range(_SCENE_ATTEMPTS):
-        scene = sample_scene(scene_rng, suite.randomization, station)
-        start = sample_start(start_rng, scene, suite.start)
+    for attempt in range(_SCENE_ATTEMPTS):
+        scene = sample_scene(seed, suite.randomization.scene, suite.language, station, attempt)
+        start = sample_start(random_stream(seed, "start", attempt), scene, suite.start, station)
         if start is not None:
             return scene, start
-    return None
+    raise SimulationError(
+        f"suite '{suite.name}' seed {seed}: no start from which all stations can be reached, "
+        "expected a room with space: less clutter_count, a larger room or nearer starts"
+    )
 
 
 def sample_start(
-    rng: np.random.Generator, scene: Scene, start: StartConfig, attempts: int = 60
+    rng: np.random.Generator, scene: Scene, start: StartConfig, station: StationConfig
 ) -> Pose2D | None:
-    """Draw where the robot starts, as ``world_from_base``.
+    """Draw where the robot starts, as ``world_from_base``, whatever the goal is.
 
-    Distance, bearing and heading are uniform. Draws are rejected that lie outside the room, touch
-    clutter, or have clutter in the straight corridor from the start over the staging point
-    (0.6 m in front of the docked pose) to the station.
+    The distance to the nearest docked pose, and bearing and heading in the frame of the bay, are
+    uniform. A draw counts if the expert's path to every station is free and short enough; else
+    bearing and heading are drawn again. The distance is not, or near starts would prevail.
 
     Returns:
         The start, or None if no draw was accepted.
     """
-    staging = scene.world_from_dock @ Pose2D(-_STAGING_M, 0.0, 0.0)
-    for _ in range(attempts):
-        distance = rng.uniform(start.min_distance_m, start.max_distance_m)
-        bearing = rng.uniform(-start.max_bearing_rad, start.max_bearing_rad)
-        heading = rng.uniform(-start.max_heading_rad, start.max_heading_rad)
-        x, y = -distance * math.cos(bearing), distance * math.sin(bearing)
-        facing = math.atan2(-y, -x)
-        world_from_base = scene.world_from_dock @ Pose2D(x, y, facing + heading)
-        if not _inside_room(scene, world_from_base, start.wall_margin_m):
-            continue
-        blocked_areas = (
-            Footprint(world_from_base, _ROBOT_HALF_LENGTH_M, _ROBOT_HALF_WIDTH_M),
-            corridor(world_from_base, staging, start.corridor_half_width_m),
-            corridor(staging, scene.world_from_dock, start.corridor_half_width_m),
-        )
-        if not any(
-            item.footprint.overlaps(area) for item in scene.clutter for area in blocked_areas
-        ):
+    paths = ExpertPaths(scene, start, station)
+    distance = rng.uniform(start.min_distance_m, start.max_distance_m)
+    for _ in range(_STARTS_PER_SCENE):
+        world_from_base = _draw(rng, scene, start, distance)
+        if paths.feasible(world_from_base):
             return world_from_base
     return None
 
 
-def _inside_room(scene: Scene, pose: Pose2D, margin_m: float) -> bool:
-    return (
-        abs(pose.x) < scene.room_length_m / 2 - margin_m
-        and abs(pose.y) < scene.room_width_m / 2 - margin_m
+def _draw(rng: np.random.Generator, scene: Scene, start: StartConfig, distance: float) -> Pose2D:
+    bearing = rng.uniform(-start.max_bearing_rad, start.max_bearing_rad)
+    heading = rng.uniform(-start.max_heading_rad, start.max_heading_rad)
+    world_from_bay = scene.world_from_bay
+    ray = Pose2D(-math.cos(bearing), math.sin(bearing))
+    reach = max(
+        _reach(ray, station.world_from_dock.relative_to(world_from_bay), distance)
+        for station in scene.stations
     )
+    facing = math.atan2(-ray.y, -ray.x)
+    return world_from_bay @ Pose2D(reach * ray.x, reach * ray.y, facing + heading)
+
+
+def _reach(ray: Pose2D, point: Pose2D, distance: float) -> float:
+    """How far along a ray from the origin one leaves the circle around a point; 0 if never in."""
+    along = ray.x * point.x + ray.y * point.y
+    across = ray.x * point.y - ray.y * point.x
+    return along + math.sqrt(max(0.0, distance**2 - across**2)) if abs(across) < distance else 0.0
+
+
+class ExpertPaths:
+    """Whether the expert could drive from a start to each of the stations.
+
+    Its law is followed by an ideal unicycle, and the floor that the robot sweeps must be free.
+    """
+
+    def __init__(self, scene: Scene, start: StartConfig, station: StationConfig) -> None:
+        """Remember what is in the way.
+
+        Args:
+            scene: of the episode.
+            start: clearance and longest drive.
+            station: dimensions of a station.
+        """
+        self._docks = [s.world_from_dock for s in scene.stations]
+        self._half_size = (
+            _ROBOT_HALF_LENGTH_M + start.clearance_m,
+            _ROBOT_HALF_WIDTH_M + start.clearance_m,
+        )
+        self._max_steps = round(start.max_drive_s / _STEP_S)
+        room = [item.footprint for item in scene.clutter]
+        room += [_wall(scene, k) for k in range(4)]
+        stations = [s.footprint(station) for s in scene.stations]
+        self._anything = Obstacles(room + stations)
+        # The commanded station itself is what the robot drives up to.
+        self._but_own = [
+            Obstacles([*room, *stations[:k], *stations[k + 1 :]]) for k in range(len(stations))
+        ]
+
+    def feasible(self, world_from_base: Pose2D) -> bool:
+        """Whether the paths to all stations are free and short enough."""
+        start = Footprint(world_from_base, *self._half_size)
+        if self._anything.touch(start):
+            return False
+        return all(self._drive(k, world_from_base) for k in range(len(self._docks)))
+
+    def _drive(self, station: int, world_from_base: Pose2D) -> bool:
+        dock = self._docks[station]
+        path = expert_path(world_from_base.relative_to(dock), self._max_steps)
+        if path is None:
+            return False
+        cos, sin = math.cos(dock.yaw), math.sin(dock.yaw)
+        x, y, yaw = path.T
+        world = np.stack(
+            [dock.x + cos * x - sin * y, dock.y + sin * x + cos * y, dock.yaw + yaw], 1
+        )
+        return not self._but_own[station].touched(world, *self._half_size).any()
+
+
+def expert_path(dock_from_base: Pose2D, max_steps: int) -> np.ndarray | None:
+    """Where an ideal unicycle goes that follows the expert's law, every tenth of a second.
+
+    Returns:
+        (N, 3) x [m], y [m], yaw [rad] in the dock frame, up to the last centimetres, or None if
+        they are not reached within the steps.
+    """
+    pose, poses = dock_from_base, []
+    for _ in range(max_steps):
+        poses.append((pose.x, pose.y, pose.yaw))
+        if math.hypot(pose.x, pose.y) < _ARRIVED_M:
+            return np.array(poses)
+        linear, angular = expert_action(pose)
+        turn = angular * _STEP_S
+        heading = pose.yaw + turn / 2
+        pose = Pose2D(
+            pose.x + linear * _STEP_S * math.cos(heading),
+            pose.y + linear * _STEP_S * math.sin(heading),
+            pose.yaw + turn,
+        )
+    return None
+
+
+def _wall(scene: Scene, index: int) -> Footprint:
+    span = scene.room_width_m if index % 2 == 0 else scene.room_length_m
+    behind = scene.wall_pose(index) @ Pose2D(-_WALL_HALF_THICKNESS_M, 0.0, 0.0)
+    return Footprint(behind, _WALL_HALF_THICKNESS_M, span / 2 + 1.0)

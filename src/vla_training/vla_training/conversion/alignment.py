@@ -1,255 +1,249 @@
 """From the messages of one bag to rows at the control rate.
 
 Ticks are counted in header stamps. A row holds, of every stream, the latest message stamped at or
-before its tick; `vla_core.frames.FrameAssembler` decides that here exactly as in the policy node.
+before its tick, as `vla_core.frames.FrameAssembler` does in the policy node; here all stamps are
+known beforehand, so that every stream is searched once and only messages that become rows are
+decoded, by the same functions.
 """
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cached_property, partial
+from typing import Final
 
 import numpy as np
 
 from vla_core import keys
 from vla_core.contract import Contract
-from vla_core.contract_specs import ACTION_TYPES
-from vla_core.decoding import action_from_message, stamp_ns_of
-from vla_core.errors import DecodeError
-from vla_core.frames import Frame, FrameAssembler
-from vla_core.geometry import Pose2D
-from vla_training.conversion.bags import BagReader
+from vla_core.contract_specs import OdometryDecoder, StreamSpec
+from vla_core.frames import MISSING_AGE_NS
+from vla_training.conversion.clocks import check_clocks
+from vla_training.conversion.episodes import (
+    BagTimeline,
+    Segment,
+    SegmentLimits,
+    is_recorded_episode,
+    segments,
+    whole,
+)
+from vla_training.conversion.messages import BagMessages
+from vla_training.conversion.tracks import BagTracks
 from vla_training.dataset.layout import (
     ACTION,
     ACTION_VALID,
     AGE_NS,
     DOCK_POSE,
     DOCK_POSE_VALID,
+    DRIVER,
     TICK_NS,
     VALID,
     Rows,
     observation,
+    row_specs,
 )
-from vla_training.errors import ConversionError
-
-POSE_TYPE: Final = "geometry_msgs/msg/PoseStamped"
-
-REORDER_WINDOW_NS: Final = 500_000_000
-"""A message may arrive this much later than a newer one of its topic and still count."""
-
-LAG_WINDOW_NS: Final = 10_000_000_000
-"""A topic may lag this much behind the others. A recorder that is busy takes one topic after the
-other, and a simulation may run many times faster than real time."""
 
 LABEL_MAX_AGE_NS: Final = 500_000_000
 """A command or pose older than this at a tick labels nothing."""
 
-CLOCK_JUMP_NS: Final = 30_000_000_000
-"""Stamps that leap by more than this, either way, make a bag unusable."""
+BLOCK_BYTES: Final = 5 << 19
+"""Size of a block of rows: what stays in the processor's cache until it is written."""
 
-_CAPACITY: Final = 4096
+_BLOCK_MESSAGES: Final = 1024
 
 
-@dataclass
-class AlignmentCounts:
-    """What happened to the messages of a bag.
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """Rows between two moments of a bag.
 
     Attributes:
-        rows: Rows made.
-        messages: Messages read.
-        late: Messages that arrived after their time had been written.
-        unstamped: Messages whose time of reception had to stand in for a stamp.
+        segment: The stretch that they are from.
+        ticks_ns: (n,) int64.
     """
 
-    rows: int = 0
-    messages: int = 0
-    late: int = 0
-    unstamped: int = 0
+    segment: Segment
+    ticks_ns: np.ndarray
 
 
-class _LabelTrack:
-    """Stamped label vectors of which the latest at or before a tick counts."""
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Which message of a track each row takes.
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._stamps: list[int] = []
-        self._values: list[np.ndarray] = []
+    Attributes:
+        index: (n,) int64 into the track; -1 where there is none yet.
+        age_ns: (n,) int64; MISSING_AGE_NS where there is none.
+    """
 
-    def push(self, stamp_ns: int, value: np.ndarray) -> None:
-        index = bisect.bisect_right(self._stamps, stamp_ns)
-        self._stamps.insert(index, stamp_ns)
-        self._values.insert(index, value)
-
-    def at(self, tick_ns: int) -> tuple[np.ndarray, bool]:
-        """The label at a tick, and whether it is young enough; drops what came before it."""
-        index = bisect.bisect_right(self._stamps, tick_ns) - 1
-        if index < 0:
-            return np.zeros(self._size, np.float32), False
-        del self._stamps[:index], self._values[:index]
-        return self._values[0], tick_ns - self._stamps[0] <= LABEL_MAX_AGE_NS
+    index: np.ndarray
+    age_ns: np.ndarray
 
 
-class EpisodeAligner:
-    """Takes the messages of one bag and gives blocks of rows, a bounded number at a time.
+class BagAlignment:
+    """Rows of one open bag: first how many and of what, then block by block.
 
     Args:
-        reader: The open bag.
+        bag: The open bag.
         contract: What to read from it.
-        block_rows: Rows of a block; the memory used does not depend on the length of the bag.
+        limits: Where to cut a bag that is no recorded episode.
+        action_delay_ns: The action of a row is the newest command at or before its tick plus
+            this: more than 0 where commands are recorded later than they were decided on.
+
+    Attributes:
+        tracks: By key, as far as they are in the bag.
+        episodes: What becomes rows.
+        dropped: What does not, and why.
+
+    Raises:
+        ConversionError: If the bag lacks a topic, jumps in time or has nothing to make a row of.
     """
 
-    def __init__(self, reader: BagReader, contract: Contract, block_rows: int = 64) -> None:
-        self.counts = AlignmentCounts()
+    def __init__(
+        self,
+        bag: BagMessages,
+        contract: Contract,
+        limits: SegmentLimits | None = None,
+        action_delay_ns: int = 0,
+    ) -> None:
         self._contract = contract
-        self._reader = reader
-        self._block_rows = block_rows
-        self._assembler = FrameAssembler(contract, capacity=_CAPACITY)
-        self._action = _LabelTrack(contract.action.size)
-        self._dock_pose = _LabelTrack(3)
-        self._routes = self._find_routes()
-        self._first_ns: dict[str, int] = {}
-        self._last_ns: dict[str, int] = {}
-        self._newest_ns: int | None = None
-        self._tick_ns: int | None = None
-        self._written_ns: int | None = None
-        self._pruned_ns = 0
-        self._pending: list[tuple[Frame, np.ndarray, bool, np.ndarray, bool]] = []
+        self._delay_ns = action_delay_ns
+        self.tracks = BagTracks(bag, contract)
+        max_ages_ns = {stream.key: stream.max_age_ns for stream in contract.streams}
+        check_clocks(str(bag.metadata.path), self.tracks, max_ages_ns)
+        is_recorded = is_recorded_episode(bag.metadata.custom)
+        found = (
+            whole(self._timeline(False))
+            if is_recorded
+            else segments(self._timeline(True), limits or SegmentLimits())
+        )
+        self.dropped = [segment for segment in found if segment.dropped]
+        self.episodes = self._episodes([segment for segment in found if not segment.dropped])
 
-    def _find_routes(self) -> dict[int, tuple[str, Any]]:
-        """What each connection carries, by its id: key and connection."""
-        contract, reader = self._contract, self._reader
-        routes: dict[int, tuple[str, Any]] = {}
-        for stream in contract.streams:
-            connection = reader.connection(stream.topic, [stream.type])
-            if connection is None:
-                topics = ", ".join(sorted({c.topic for c in reader.reader.connections})) or "none"
-                raise ConversionError(
-                    f"bag {reader.metadata.path}: no topic {stream.topic} for stream "
-                    f"{stream.key!r} (the bag has {topics}); use the contract of this robot"
-                )
-            routes[connection.id] = (stream.key, connection)
-        action = contract.action
-        for topic in filter(None, (action.label_topic, action.topic)):
-            connection = reader.connection(topic, ACTION_TYPES)
-            if connection is not None and connection.msgcount:
-                routes[connection.id] = (keys.ACTION, connection)
-                break
-        else:
-            raise ConversionError(
-                f"bag {reader.metadata.path}: no commands on {action.label_topic or action.topic} "
-                f"or {action.topic}; record the topic that drives the robot"
-            )
-        if contract.dock_pose_topic:
-            connection = reader.connection(contract.dock_pose_topic, [POSE_TYPE])
-            if connection is not None and connection.msgcount:
-                routes[connection.id] = (keys.DOCK_POSE, connection)
-        return routes
+    def _episodes(self, found: Sequence[Segment]) -> list[Episode]:
+        """Ticks of each stretch, from when all streams have sent something to when all end."""
+        first_ns = max(int(self.tracks[key].stamps_ns[0]) for key in self.tracks.required)
+        last_ns = max(int(self.tracks[key].stamps_ns[-1]) for key in self._contract.keys)
+        episodes = []
+        for segment in found:
+            start_ns, end_ns = max(segment.start_ns, first_ns), min(segment.end_ns, last_ns)
+            ticks_ns = np.arange(start_ns, end_ns + 1, self._contract.action.period_ns)
+            if len(ticks_ns):
+                episodes.append(Episode(segment, ticks_ns))
+        if not episodes:
+            reasons = "; ".join(dict.fromkeys(segment.dropped for segment in self.dropped))
+            raise self.tracks.error(f"no episode in it{': ' if reasons else ''}{reasons}")
+        return episodes
 
-    def blocks(self) -> Iterator[Rows]:
-        """Blocks of rows in order of time, each up to `block_rows` long.
+    def _timeline(self, with_values: bool) -> BagTimeline:
+        """What is needed to find episodes; values of commands and odometry only where asked."""
+        contract, tracks = self._contract, self.tracks
+        stamps_ns = {key: tracks[key].stamps_ns for key in tracks.required}
+        if not with_values:
+            return BagTimeline(stamps_ns, np.zeros((0, contract.action.size)))
+        commands = _in_blocks(tracks.commands, len(stamps_ns[keys.ACTION]))
+        fields = contract.action.fields
+        odometry = next((s for s in contract.streams if s.key == keys.ODOMETRY), None)
+        if odometry is None or not isinstance(odometry.decoder, OdometryDecoder):
+            return BagTimeline(stamps_ns, commands, command_fields=fields)
+        velocities = _in_blocks(
+            partial(tracks.velocities, odometry, odometry.decoder), len(stamps_ns[keys.ODOMETRY])
+        )
+        return BagTimeline(stamps_ns, commands, velocities, fields, odometry.decoder.fields)
+
+    @property
+    def rows(self) -> int:
+        """Rows of all episodes."""
+        return sum(len(episode.ticks_ns) for episode in self.episodes)
+
+    @cached_property
+    def ticks_ns(self) -> np.ndarray:
+        """(rows,) int64: ticks of all episodes."""
+        return np.concatenate([episode.ticks_ns for episode in self.episodes])
+
+    @cached_property
+    def selections(self) -> dict[str, Selection]:
+        """Which message each row takes, by key."""
+        return {key: self._select(key) for key in self.tracks}
+
+    def _select(self, key: str) -> Selection:
+        moments_ns = self.ticks_ns + (self._delay_ns if key == keys.ACTION else 0)
+        stamps_ns = self.tracks[key].stamps_ns
+        index = np.searchsorted(stamps_ns, moments_ns, side="right") - 1
+        age_ns = np.where(index < 0, MISSING_AGE_NS, moments_ns - stamps_ns[index])
+        return Selection(index, age_ns)
+
+    def blocks(self, driver: int) -> Iterator[Rows]:
+        """Rows in order of time, a bounded number at a time.
+
+        Args:
+            driver: Who was driving, see `layout.DRIVERS`.
+
+        Yields:
+            Arrays by name, which are used again for the next block.
 
         Raises:
-            ConversionError: If the bag is damaged, jumps in time, holds a malformed message or
-                ends before every stream has sent something.
+            ConversionError: If a message that a row needs is malformed.
         """
-        connections = [connection for _, connection in self._routes.values()]
-        for connection, received_ns, message in self._reader.messages(connections):
-            self._take(self._routes[connection.id][0], received_ns, message)
-            yield from self._advance(self._complete_ns())
-        if self._tick_ns is None:
-            expected = {*self._contract.keys, keys.ACTION}
-            missing = ", ".join(sorted(expected - self._first_ns.keys()))
-            raise ConversionError(
-                f"bag {self._reader.metadata.path}: nothing was received of {missing}; no row can "
-                "be made of it"
-            )
-        yield from self._advance(max(self._last_ns[key] for key in self._contract.keys))
-        if self._pending:
-            yield self._flush()
-
-    def _newest_ns_or_zero(self) -> int:
-        return self._newest_ns if self._newest_ns is not None else 0
-
-    def _complete_ns(self) -> int:
-        """Up to here nothing more is to be expected of any topic."""
-        heard_ns = min(self._last_ns.get(key, 0) for key, _ in self._routes.values())
-        return max(heard_ns - REORDER_WINDOW_NS, self._newest_ns_or_zero() - LAG_WINDOW_NS)
-
-    def _take(self, key: str, received_ns: int, message: Any) -> None:
-        self.counts.messages += 1
-        stamp_ns = stamp_ns_of(message)
-        if stamp_ns is None:
-            stamp_ns = received_ns
-            self.counts.unstamped += 1
-        self._check_clock(key, stamp_ns)
-        try:
-            if key == keys.ACTION:
-                self._action.push(stamp_ns, action_from_message(self._contract.action, message))
-            elif key == keys.DOCK_POSE:
-                pose = Pose2D.from_message(message.pose)
-                self._dock_pose.push(stamp_ns, np.array([pose.x, pose.y, pose.yaw], np.float32))
-            else:
-                self._assembler.push(key, stamp_ns, message)
-        except (DecodeError, ValueError) as error:
-            raise ConversionError(f"bag {self._reader.metadata.path}: {error}") from error
-        self._first_ns[key] = min(self._first_ns.get(key, stamp_ns), stamp_ns)
-        self._last_ns[key] = max(self._last_ns.get(key, stamp_ns), stamp_ns)
-        self._newest_ns = max(self._newest_ns_or_zero(), stamp_ns)
-        if self._tick_ns is None:
-            needed = {*self._contract.keys, keys.ACTION}
-            if needed <= self._first_ns.keys():
-                self._tick_ns = max(self._first_ns[name] for name in needed)
-            else:
-                self._prune()
-        elif self._written_ns is not None and stamp_ns <= self._written_ns:
-            self.counts.late += 1
-
-    def _prune(self) -> None:
-        """Let go of what was received long before the first row, which needs the newest only."""
-        horizon_ns = self._newest_ns_or_zero() - LAG_WINDOW_NS
-        if horizon_ns - self._pruned_ns > REORDER_WINDOW_NS:
-            self._pruned_ns = horizon_ns
-            self._assembler.assemble(horizon_ns)
-            self._action.at(horizon_ns)
-            self._dock_pose.at(horizon_ns)
-
-    def _check_clock(self, key: str, stamp_ns: int) -> None:
-        if self._newest_ns is None:
-            return
-        jump_ns = stamp_ns - self._newest_ns
-        if abs(jump_ns) > CLOCK_JUMP_NS:
-            raise ConversionError(
-                f"bag {self._reader.metadata.path}: the clock jumps by {jump_ns * 1e-9:+.1f} s at "
-                f"a message of {key!r}, at most {CLOCK_JUMP_NS * 1e-9:.0f} s is accepted; check "
-                "that all publishers use the same clock, and split the bag at the jump"
-            )
-
-    def _advance(self, until_ns: int) -> Iterator[Rows]:
-        while self._tick_ns is not None and self._tick_ns <= until_ns:
-            frame = self._assembler.assemble(self._tick_ns)
-            self._pending.append(
-                (frame, *self._action.at(self._tick_ns), *self._dock_pose.at(self._tick_ns))
-            )
-            self._written_ns = self._tick_ns
-            self._tick_ns += self._contract.action.period_ns
-            if len(self._pending) == self._block_rows:
-                yield self._flush()
-
-    def _flush(self) -> Rows:
-        frames, actions, action_valid, poses, pose_valid = zip(*self._pending, strict=True)
-        self._pending = []
-        self.counts.rows += len(frames)
-        rows = {
-            observation(key): np.stack([frame.arrays[key] for frame in frames])
-            for key in self._contract.keys
+        contract = self._contract
+        row_bytes = sum(spec.row_bytes for spec in row_specs(contract))
+        block_rows = int(np.clip(BLOCK_BYTES // row_bytes, 8, 1024))
+        buffers = {
+            stream.key: np.zeros((min(block_rows, self.rows), *stream.shape), stream.dtype)
+            for stream in contract.streams
         }
-        rows[VALID] = np.stack([frame.valid for frame in frames])
-        rows[AGE_NS] = np.stack([frame.age_ns for frame in frames])
-        rows[TICK_NS] = np.array([frame.tick_ns for frame in frames], np.int64)
-        rows[ACTION] = np.stack(actions)
-        rows[ACTION_VALID] = np.array(action_valid)
-        rows[DOCK_POSE] = np.stack(poses)
-        rows[DOCK_POSE_VALID] = np.array(pose_valid)
-        return rows
+        held = dict.fromkeys(contract.keys, -1)
+        for start in range(0, self.rows, block_rows):
+            span = slice(start, min(start + block_rows, self.rows))
+            rows: Rows = {
+                observation(stream.key): self._fill(stream, span, buffers[stream.key], held)
+                for stream in contract.streams
+            }
+            ages_ns = [self.selections[key].age_ns[span] for key in contract.keys]
+            limits_ns = [stream.max_age_ns for stream in contract.streams]
+            rows[AGE_NS] = np.stack(ages_ns, axis=1)
+            rows[VALID] = rows[AGE_NS] <= np.array(limits_ns)
+            rows[TICK_NS] = self.ticks_ns[span]
+            rows[DRIVER] = np.full(len(rows[TICK_NS]), driver, np.uint8)
+            rows[ACTION], rows[ACTION_VALID] = self._labels(keys.ACTION, contract.action.size, span)
+            rows[DOCK_POSE], rows[DOCK_POSE_VALID] = self._labels(keys.DOCK_POSE, 3, span)
+            yield rows
+
+    def _fill(
+        self, stream: StreamSpec, span: slice, buffer: np.ndarray, held: dict[str, int]
+    ) -> np.ndarray:
+        """Decode into a buffer, each message once; `held` says what its last row has already."""
+        wanted = self.selections[stream.key].index[span]
+        if isinstance(stream.decoder, OdometryDecoder) and wanted[0] >= 0:
+            return self.tracks.velocities(stream, stream.decoder, wanted)
+        previous, row = held[stream.key], len(buffer) - 1
+        for position, index in enumerate(wanted.tolist()):
+            if index < 0:
+                buffer[position] = 0
+            elif index == previous:
+                buffer[position] = buffer[row]
+            else:
+                buffer[position] = self.tracks.decoded(stream, index)
+            previous, row = index, position
+        held[stream.key] = previous if row == len(buffer) - 1 else -1
+        return buffer[: row + 1]
+
+    def _labels(self, key: str, size: int, span: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Labels of some rows, and whether they are known."""
+        values = np.zeros((span.stop - span.start, size), np.float32)
+        if key not in self.tracks:
+            return values, np.zeros(len(values), bool)
+        wanted, age_ns = self.selections[key].index[span], self.selections[key].age_ns[span]
+        if (known := wanted >= 0).any():
+            read = self.tracks.commands if key == keys.ACTION else self.tracks.poses
+            values[known] = read(wanted[known])
+        return values, age_ns <= LABEL_MAX_AGE_NS
+
+
+def _in_blocks(read: Callable[[np.ndarray], np.ndarray], count: int) -> np.ndarray:
+    """Values of all messages of a track, read some at a time."""
+    return np.concatenate(
+        [
+            read(np.arange(start, min(start + _BLOCK_MESSAGES, count)))
+            for start in range(0, count, _BLOCK_MESSAGES)
+        ]
+    )

@@ -1,24 +1,26 @@
-"""Reading rosbag2 bags: which there are, what is in them, their messages in order."""
+"""Which bags there are, and what their recorder wrote about them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
-from rosbags.interfaces import Connection
-from rosbags.rosbag2 import Reader
-from rosbags.typesys import Stores, get_typestore
+import yaml
 
 from vla_core import bag_metadata as keys
+from vla_core.bag_checksums import FILE_NAME as CHECKSUMS_FILE
+from vla_core.bag_checksums import ChecksumError, check, read_checksums
 from vla_training.errors import ConversionError
 
-STORAGE_SUFFIXES = (".mcap", ".db3")
-_HASH_BLOCK_BYTES = 1 << 20
+STORAGE_SUFFIXES: Final = (".mcap", ".db3")
+METADATA_FILE: Final = "metadata.yaml"
+_ROOT: Final = "rosbag2_bagfile_information"
+_GROUP: Final = "vla.group"
+_GOAL: Final = "vla.goal"
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,10 @@ class BagMetadata:
         instruction: Sentence that was demonstrated; empty if unknown.
         outcome: "success", "failure" or "unknown".
         operator: Who drove; empty if unknown.
-        robot: Which robot; empty if unknown.
         seed: Seed of the simulated episode, if it was one.
-        contract_hash: Of the contract that was recorded with; empty if unknown.
-        sha256: Over the names and contents of the bag's files, in order of their names.
+        suite: Of the simulated episode; empty if it was none.
+        group: Bags of one group belong in the same split; empty for none.
+        goal: Number of the commanded station from the left, if known.
         custom: Everything in the bag's custom metadata.
     """
 
@@ -41,16 +43,45 @@ class BagMetadata:
     instruction: str = ""
     outcome: str = "unknown"
     operator: str = ""
-    robot: str = ""
     seed: int | None = None
-    contract_hash: str = ""
-    sha256: str = ""
+    suite: str = ""
+    group: str = ""
+    goal: int | None = None
     custom: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """Last part of the path, for people."""
         return self.path.name
+
+    @property
+    def topics(self) -> Mapping[str, str]:
+        """The name that the recorder noted for each topic of the contract."""
+        try:
+            noted = json.loads(self.custom.get(keys.TOPICS, "{}"))
+        except ValueError:
+            return {}
+        return noted if isinstance(noted, dict) else {}
+
+
+@dataclass(frozen=True)
+class BagFolder:
+    """A bag on disk, before its storage is opened.
+
+    Attributes:
+        metadata: What the recorder wrote.
+        storages: Storage files in the order of recording.
+        compression: Of single messages or of files, as rosbag2 names it: "message", "file" or
+            empty.
+        messages: How many messages there should be, if that is known.
+        checksums: SHA-256 (hex) of its files by name, as far as the recorder noted them.
+    """
+
+    metadata: BagMetadata
+    storages: tuple[Path, ...]
+    compression: str = ""
+    messages: int | None = None
+    checksums: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_bags(paths: Sequence[Path]) -> list[Path]:
@@ -77,7 +108,7 @@ def find_bags(paths: Sequence[Path]) -> list[Path]:
             {
                 file.parent
                 for file in path.rglob("*")
-                if file.name == "metadata.yaml" or file.suffix in STORAGE_SUFFIXES
+                if file.name == METADATA_FILE or file.suffix in STORAGE_SUFFIXES
             }
         )
         if not bags:
@@ -86,141 +117,147 @@ def find_bags(paths: Sequence[Path]) -> list[Path]:
     return list(found)
 
 
-class BagReader:
-    """One open bag; a context manager.
+def open_folder(path: Path) -> BagFolder:
+    """Read the metadata of a bag.
 
-    Args:
-        path: Folder of the bag or storage file.
-
-    Attributes:
-        metadata: What the recorder wrote about the episode.
+    Raises:
+        ConversionError: If it has none, or they cannot be read.
     """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._reader: Reader | None = None
-        self._types = get_typestore(Stores.ROS2_JAZZY)
-        self.metadata = BagMetadata(path)
-
-    def __enter__(self) -> BagReader:
-        if self._path.is_dir() and not (self._path / "metadata.yaml").is_file():
-            raise ConversionError(
-                f"bag {self._path} has no metadata.yaml: its recording was not closed; run "
-                "`ros2 bag reindex` on it or record it again"
-            )
-        try:
-            reader = Reader(self._path)
-            reader.open()
-            self._reader = reader
-            self.metadata = _read_metadata(self._path, reader.storage.metadata.custom)
-        except Exception as error:
-            # A damaged file makes the library fail in many ways; each means the same here.
-            self.__exit__(None, None, None)
-            raise ConversionError(f"bag {self._path} cannot be opened: {_said(error)}") from error
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-
-    @property
-    def reader(self) -> Reader:
-        """The open rosbags reader."""
-        if self._reader is None:
-            raise ValueError("bag is not open")
-        return self._reader
-
-    def connection(self, topic: str, types: Sequence[str]) -> Connection | None:
-        """The connection of a topic, which may be remapped or stand in a namespace.
-
-        Args:
-            topic: Relative or absolute name.
-            types: Message types that will do.
-
-        Returns:
-            None if the topic is not in the bag.
-
-        Raises:
-            ConversionError: If the type is another one or several namespaces have the topic.
-        """
-        tail = "/" + self._recorded_as(topic).strip("/")
-        connections = [c for c in self.reader.connections if c.topic == tail]
-        if not connections:
-            connections = [c for c in self.reader.connections if c.topic.endswith(tail)]
-        if not connections:
-            return None
-        if len(connections) > 1:
-            names = ", ".join(f"{c.topic} ({c.msgtype})" for c in connections)
-            raise ConversionError(
-                f"bag {self._path}: topic {topic} is ambiguous: {names}; convert one robot at a "
-                "time, with its namespace in the contract"
-            )
-        connection = connections[0]
-        if connection.msgtype not in types:
-            raise ConversionError(
-                f"bag {self._path}: topic {connection.topic} is {connection.msgtype}, the contract "
-                f"expects {' or '.join(types)}; use the contract of this robot"
-            )
-        return connection
-
-    def _recorded_as(self, topic: str) -> str:
-        """The name that the recorder noted for a topic of the contract, or the topic itself."""
-        try:
-            return str(json.loads(self.metadata.custom.get(keys.TOPICS, "{}")).get(topic, topic))
-        except (ValueError, AttributeError):
-            return topic
-
-    def messages(self, connections: Sequence[Connection]) -> Iterator[tuple[Connection, int, Any]]:
-        """Messages in order of reception: connection, receive time [ns], message.
-
-        Raises:
-            ConversionError: If the storage is damaged, with what the reader said.
-        """
-        iterator = self.reader.messages(connections)
-        while True:
-            try:
-                connection, received_ns, raw = next(iterator)
-                message = self._types.deserialize_cdr(raw, connection.msgtype)
-            except StopIteration:
-                return
-            except Exception as error:
-                raise ConversionError(f"bag {self._path} is damaged: {_said(error)}") from error
-            yield connection, received_ns, message
+    if path.is_file():
+        return BagFolder(BagMetadata(path), (path,))
+    file = path / METADATA_FILE
+    if not file.is_file():
+        raise ConversionError(
+            f"bag {path} has no {METADATA_FILE}: its recording was not closed; run "
+            "`ros2 bag reindex` on it or record it again"
+        )
+    try:
+        checksums = read_checksums(path) or {}
+        check(checksums, file)
+        values = _read_values(file.read_bytes())
+        names = [str(name) for name in values["relative_file_paths"]]
+        # Very old bags name their files from the folder above.
+        storages = tuple(
+            path / (name if (path / name).exists() else Path(name).name) for name in names
+        )
+        folder = BagFolder(
+            metadata=_metadata(path, values.get("custom_data") or {}),
+            storages=storages,
+            compression=str(values.get("compression_mode") or "").lower().replace("none", ""),
+            messages=int(values["message_count"]),
+            checksums=checksums,
+        )
+    except ChecksumError as error:
+        raise ConversionError(f"bag {path} is damaged: {error}") from error
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        text = " ".join(str(error).split())
+        raise ConversionError(
+            f"bag {path} is damaged: its {METADATA_FILE} cannot be read "
+            f"({type(error).__name__}: {text}); run `ros2 bag reindex` on it"
+        ) from error
+    missing = [storage.name for storage in storages if not storage.is_file()]
+    if missing or not storages:
+        raise ConversionError(
+            f"bag {path} is damaged: its {METADATA_FILE} names "
+            f"{', '.join(missing) or 'no storage file'}, which is not there; copy the whole folder"
+        )
+    return folder
 
 
-def _read_metadata(path: Path, custom: Mapping[str, str] | None) -> BagMetadata:
-    values = {str(key): str(value) for key, value in (custom or {}).items()}
-    seed = values.get(keys.SEED, "")
+def _read_values(text: bytes) -> dict[str, Any]:
+    """What matters of a metadata.yaml; to build the rest takes longer than to parse it."""
+    loader = _LOADER(text)
+    try:
+        roots = {key.value: value for key, value in loader.get_single_node().value}
+        return {
+            key.value: loader.construct_object(value, deep=True)
+            for key, value in roots[_ROOT].value
+            if key.value in _WANTED
+        }
+    finally:
+        loader.dispose()
+
+
+_WANTED: Final = ("relative_file_paths", "custom_data", "compression_mode", "message_count")
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _metadata(path: Path, custom: Mapping[Any, Any]) -> BagMetadata:
+    values = {str(key): str(value) for key, value in custom.items()}
+    seed, goal = values.get(keys.SEED, ""), values.get(_GOAL, "")
     return BagMetadata(
         path=path,
         instruction=values.get(keys.INSTRUCTION, ""),
         outcome=values.get(keys.OUTCOME, "") or keys.Outcome.UNKNOWN.value,
         operator=values.get(keys.OPERATOR, ""),
-        robot=values.get(keys.ROBOT, ""),
         seed=int(seed) if seed.isdecimal() else None,
-        contract_hash=values.get(keys.CONTRACT_HASH, ""),
-        sha256=bag_sha256(path),
+        suite=values.get(keys.SUITE, ""),
+        group=values.get(_GROUP, ""),
+        goal=int(goal) if goal.isdecimal() else None,
         custom=values,
     )
 
 
-def bag_sha256(path: Path) -> str:
-    """SHA-256 over the names and contents of a bag's files, in order of their names."""
-    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode() + b"\0" + str(file.stat().st_size).encode() + b"\0")
+def bag_files(path: Path) -> list[Path]:
+    """The files of a bag, by name; without the list of their checksums."""
+    if not path.is_dir():
+        return [path]
+    return sorted(f for f in path.iterdir() if f.is_file() and f.name != CHECKSUMS_FILE)
+
+
+def fingerprint(path: Path) -> str:
+    """Names, sizes and times of change of a bag's files: equal ones mean an untouched bag."""
+    return "\n".join(
+        f"{file.name} {(status := file.stat()).st_size} {status.st_mtime_ns}"
+        for file in bag_files(path)
+    )
+
+
+class BagHash:
+    """SHA-256 over the SHA-256 of a bag's files, listed as `sha256sum *` does.
+
+    Of a bag of our recorder that is the SHA-256 of its list of checksums.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[str, str] = {}
+        self._name = ""
+        self._digest = hashlib.sha256()
+
+    def begin(self, file: Path) -> None:
+        """The next file, whose bytes follow."""
+        self._name, self._digest = file.name, hashlib.sha256()
+
+    def update(self, data: bytes | memoryview) -> None:
+        """The next bytes of it."""
+        self._digest.update(data)
+
+    def end(self) -> str:
+        """The last file is complete; its own hash."""
+        self._files[self._name] = self._digest.hexdigest()
+        return self._files[self._name]
+
+    def add(self, file: Path) -> str:
+        """A whole file; its own hash."""
+        self.begin(file)
         with file.open("rb") as stream:
-            while block := stream.read(_HASH_BLOCK_BYTES):
-                digest.update(block)
-    return digest.hexdigest()
+            while block := stream.read(1 << 20):
+                self._digest.update(block)
+        return self.end()
+
+    def know(self, file: Path, sha256: str) -> None:
+        """A file whose hash is known."""
+        self._files[file.name] = sha256
+
+    def hexdigest(self) -> str:
+        """The hash of the bag."""
+        lines = (f"{sha256}  {name}\n" for name, sha256 in sorted(self._files.items()))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def bag_sha256(path: Path) -> str:
+    """The hash of a bag, see `BagHash`."""
+    total = BagHash()
+    for file in bag_files(path):
+        total.add(file)
+    return total.hexdigest()

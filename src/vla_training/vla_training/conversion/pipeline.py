@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import shutil
-import tempfile
+import platform
 import time
-from collections import deque
-from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
 
 from vla_core.contract import Contract
-from vla_simulation.suites import FIRST_HELD_OUT_SEED, is_held_out
-from vla_training.conversion.alignment import EpisodeAligner
-from vla_training.conversion.bags import BagMetadata, BagReader, find_bags
-from vla_training.dataset.file import DatasetFile
-from vla_training.dataset.layout import NO_SEED, TRAINING, VALIDATION, row_specs
-from vla_training.dataset.writer import DatasetWriter, EpisodeSource
+from vla_training import __version__
+from vla_training.conversion.bags import find_bags, fingerprint
+from vla_training.conversion.convert_bag import (
+    BagJob,
+    BagResult,
+    ConversionOptions,
+    convert_bag,
+)
+from vla_training.conversion.episodes import SegmentLimits
+from vla_training.conversion.executors import executor
+from vla_training.dataset.head import SplitChoice
+from vla_training.dataset.index import write_index, write_packed
+from vla_training.dataset.layout import SPLITS, EpisodeRecord, parts_folder
+from vla_training.dataset.parts import PartRecord, read_head
 from vla_training.errors import ConversionError
 from vla_training.progress import ProgressBar, progress_bar
-
-_COPY_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -50,39 +55,24 @@ class ConversionSummary:
     Attributes:
         path: The data set.
         episodes: Episodes in it.
-        training_episodes: Of these, episodes for training.
-        validation_episodes: Of these, episodes for validation.
+        split_episodes: Of these, episodes of each split by name.
         frames: Rows in it.
-        late_messages: Messages that arrived too late to count.
+        converted: Bags that were read.
+        reused: Bags whose rows were there already.
         skipped: Bags that are not in it.
         duration_s: Wall time.
+        records: What became of each bag, in order, see `bag_record`.
     """
 
     path: Path
     episodes: int
-    training_episodes: int
-    validation_episodes: int
+    split_episodes: Mapping[str, int]
     frames: int
-    late_messages: int
+    converted: int
+    reused: int
     skipped: tuple[SkippedBag, ...]
     duration_s: float
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """One bag after its conversion: an episode, or the reason why not."""
-
-    bag: Path
-    source: EpisodeSource | None = None
-    late: int = 0
-    shard: Path | None = None
-    skipped: SkippedBag | None = None
-
-
-@dataclass
-class _Totals:
-    late: int = 0
-    skipped: list[SkippedBag] = field(default_factory=list)
+    records: tuple[Mapping[str, Any], ...] = field(repr=False)
 
 
 def convert(
@@ -92,24 +82,40 @@ def convert(
     *,
     include: Collection[str] = ("success",),
     validation_fraction: float = 0.1,
+    test_fraction: float = 0.05,
     split_seed: int = 0,
+    instruction: str = "",
+    action_delay_s: float = 0.0,
+    limits: SegmentLimits | None = None,
     strict: bool = False,
-    jobs: int | None = None,
+    pack: bool = False,
     compression: str | None = None,
+    jobs: int | None = None,
+    scheduler: str | None = None,
     progress: bool = True,
 ) -> ConversionSummary:
     """Make a data set of bags.
 
+    Bags whose rows are in the folder of parts already, from an earlier call with the same
+    contract and options, are not read again, whether that call was finished or not.
+
     Args:
         bags: Bags, or folders with bags in them.
-        out: The HDF5 file to make; it appears whole or not at all.
+        out: The HDF5 file to make; it appears whole or not at all. Its rows are in a folder
+            beside it, see `layout.parts_folder`.
         contract: What to read from the bags.
         include: Outcomes that are wanted.
-        validation_fraction: Expected share of validation episodes, 0 to below 1.
+        validation_fraction: Expected share of validation episodes.
+        test_fraction: Expected share of test episodes; below 1 together.
         split_seed: Another one splits the episodes differently.
+        instruction: The sentence of bags that have none.
+        action_delay_s: The action of a row is the newest command at or before its tick plus this.
+        limits: Where to cut bags that are no recorded episodes; None for the defaults.
         strict: Stop at the first bag that is damaged or foreign instead of leaving it out.
+        pack: Write one self-contained file and remove the parts.
+        compression: None, "lzf" or "gzip", for the images of a packed file.
         jobs: Processes; None for as many as there are cores, at most one per bag.
-        compression: None, "lzf" or "gzip" for the images.
+        scheduler: Address of a Dask scheduler whose workers convert, in place of processes here.
         progress: Whether to show a bar.
 
     Returns:
@@ -117,167 +123,154 @@ def convert(
 
     Raises:
         ConversionError: If nothing usable is given, or in strict mode a bag cannot be used.
-        DatasetError: If the file cannot be written.
+        DatasetError: If a file cannot be written.
     """
-    if not 0.0 <= validation_fraction < 1.0:
-        raise ConversionError(
-            f"validation fraction is {validation_fraction}, expected 0 to below 1"
-        )
     started = time.monotonic()
-    paths = find_bags(bags)
-    jobs = max(1, min(jobs or os.cpu_count() or 1, len(paths)))
-    totals = _Totals()
-    with (
-        DatasetWriter(out, contract, compression) as writer,
-        progress_bar("converting", len(paths), progress) as bar,
-    ):
-        wanted = frozenset(include)
-        if jobs == 1:
-            for path in paths:
-                _settle(_convert_into(path, contract, wanted, writer), totals, strict, bar)
-        else:
-            for outcome in _convert_in_pool(paths, contract, wanted, jobs, out.parent):
-                _settle(outcome, totals, strict, bar)
-                if outcome.shard is not None and outcome.source is not None:
-                    _copy_shard(outcome.shard, writer, outcome.source)
-        if writer.episodes == 0:
-            reasons = "; ".join(skip.reason for skip in totals.skipped[:3])
-            raise ConversionError(
-                f"none of {len(paths)} bags can be used: {reasons}"
-                f"{'; …' if len(totals.skipped) > 3 else ''}"
-            )
-        writer.finish(validation_fraction, split_seed)
-        splits = [record.split for record in writer.records]
-        return ConversionSummary(
-            path=out,
-            episodes=writer.episodes,
-            training_episodes=splits.count(TRAINING),
-            validation_episodes=splits.count(VALIDATION),
-            frames=writer.frames,
-            late_messages=totals.late,
-            skipped=tuple(totals.skipped),
-            duration_s=time.monotonic() - started,
-        )
+    split = SplitChoice(validation_fraction, test_fraction, split_seed)
+    options = ConversionOptions(contract, limits or SegmentLimits(), action_delay_s)
+    if compression and not pack:
+        raise ConversionError("only packed files are compressed: add --pack")
+    paths = [path.absolute() for path in find_bags(bags)]
+    folder = parts_folder(out.absolute())
+    known = _known_parts(folder, options.key)
+    work = [
+        BagJob(path, folder, options, frozenset(include), known.get(_fingerprint(path)))
+        for path in paths
+    ]
+    processes = max(1, min(jobs or os.cpu_count() or 1, len(paths)))
+    run = executor(processes, scheduler)
+    results: dict[Path, BagResult] = {}
+    with progress_bar("converting", len(paths), progress) as bar:
+        for result in run(convert_bag, work):
+            _settle(result, strict, bar)
+            results[result.bag] = result
+    ordered = _without_twins([results[path] for path in paths])
+    parts = [_with_instruction(r.part, instruction) for r in ordered if r.part is not None]
+    if not parts:
+        raise _nothing_usable(ordered)
+    write = partial(write_packed, compression=compression) if pack else write_index
+    episodes = write(out, contract, parts, split, _provenance(ordered, options))
+    _tidy(folder, () if pack else {part.path for part in parts}, options.key)
+    return _summary(out, ordered, episodes, time.monotonic() - started)
 
 
-def _settle(outcome: _Outcome, totals: _Totals, strict: bool, bar: ProgressBar) -> None:
-    totals.late += outcome.late
-    if outcome.skipped is not None:
-        if strict and outcome.skipped.damaged:
-            raise ConversionError(outcome.skipped.reason)
-        totals.skipped.append(outcome.skipped)
-        bar.say(f"skipped: {outcome.skipped.reason}")
-    bar.advance(outcome.bag.name)
-
-
-def _convert_into(
-    path: Path, contract: Contract, include: frozenset[str], writer: DatasetWriter
-) -> _Outcome:
-    """Append one bag to a writer, or nothing of it."""
+def _fingerprint(path: Path) -> str:
     try:
-        with BagReader(path) as reader:
-            metadata = reader.metadata
-            if unwanted := _why_unwanted(metadata, include):
-                return _Outcome(path, skipped=SkippedBag(path, unwanted, damaged=False))
-            aligner = EpisodeAligner(reader, contract)
-            for rows in aligner.blocks():
-                writer.append(rows)
-            if aligner.counts.rows == 0:
-                raise ConversionError(f"bag {path} is too short for a single row")
-            source = _source_of(metadata)
-            writer.end_episode(source)
-            return _Outcome(path, source, aligner.counts.late)
-    except ConversionError as error:
-        writer.discard_episode()
-        return _Outcome(path, skipped=SkippedBag(path, str(error), damaged=True))
+        return fingerprint(path)
+    except OSError:
+        return ""  # said when the bag is opened
 
 
-def _why_unwanted(metadata: BagMetadata, include: frozenset[str]) -> str:
-    """Why an intact bag must stay out of the data set; empty if it may come in."""
-    if metadata.outcome not in include:
-        return (
-            f"bag {metadata.path} has outcome {metadata.outcome}, included are "
-            f"{', '.join(sorted(include))}"
-        )
-    if metadata.seed is not None and is_held_out(metadata.seed):
-        return (
-            f"bag {metadata.path} has seed {metadata.seed}, which is held out for evaluation; "
-            f"seeds below {FIRST_HELD_OUT_SEED} are for training"
-        )
-    return ""
+def _known_parts(folder: Path, options_key: str) -> dict[str, Path]:
+    """Finished parts that these options would give again, by the fingerprint of their bags."""
+    known = {}
+    for path in sorted(folder.glob(f"*-{options_key[:8]}.h5")):
+        try:
+            with h5py.File(path, "r") as file:
+                head = read_head(file)
+        except (OSError, KeyError, ValueError, RuntimeError):
+            continue  # it is made again
+        if head.options == options_key:
+            known[head.fingerprint] = path
+    return known
 
 
-def _source_of(metadata: BagMetadata) -> EpisodeSource:
-    return EpisodeSource(
-        seed=NO_SEED if metadata.seed is None else metadata.seed,
-        instruction=metadata.instruction,
-        outcome=metadata.outcome,
-        operator=metadata.operator,
-        bag=metadata.name,
-        bag_sha256=metadata.sha256,
+def _settle(result: BagResult, strict: bool, bar: ProgressBar) -> None:
+    if result.skipped:
+        if strict and result.is_damaged:
+            raise ConversionError(result.skipped)
+        bar.say(f"skipped: {result.skipped}")
+    bar.advance(result.bag.name)
+
+
+def _without_twins(results: Sequence[BagResult]) -> list[BagResult]:
+    """The results without bags that are copies of earlier ones."""
+    first: dict[str, Path] = {}
+    kept = []
+    for result in results:
+        if result.part is not None:
+            sha256 = result.part.head.bag_sha256
+            if sha256 in first:
+                reason = f"bag {result.bag} has the same contents as {first[sha256]}"
+                result = replace(
+                    result, part=None, skipped=reason, record={**result.record, "skipped": reason}
+                )
+            first.setdefault(sha256, result.bag)
+        kept.append(result)
+    return kept
+
+
+def _with_instruction(part: PartRecord, instruction: str) -> PartRecord:
+    """The part with a sentence for the episodes that have none."""
+    episodes = tuple(
+        replace(episode, instruction=episode.instruction or instruction)
+        for episode in part.episodes
+    )
+    return replace(part, episodes=episodes)
+
+
+def _nothing_usable(results: Sequence[BagResult]) -> ConversionError:
+    reasons = [result.skipped for result in results]
+    more = "; …" if len(reasons) > 3 else ""
+    return ConversionError(
+        f"none of {len(results)} bags can be used: {'; '.join(reasons[:3])}{more}"
     )
 
 
-@contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """A folder for shards beside the output: on the same disk, gone afterwards."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(prefix=".convert-", dir=folder))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
+def _provenance(results: Sequence[BagResult], options: ConversionOptions) -> dict[str, Any]:
+    return {
+        "bags": [
+            {
+                "path": str(result.bag),
+                "sha256": result.part.head.bag_sha256,
+                "part": result.part.path.name,
+            }
+            for result in results
+            if result.part is not None
+        ],
+        "options": {
+            "action_delay_s": options.action_delay_s,
+            "limits": asdict(options.limits),
+        },
+        "software": {
+            "vla_training": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "h5py": h5py.__version__,
+        },
+    }
 
 
-def _convert_in_pool(
-    paths: Sequence[Path], contract: Contract, include: frozenset[str], jobs: int, folder: Path
-) -> Iterator[_Outcome]:
-    """Convert each bag to a shard in another process; outcomes come in the order of the bags.
+def _tidy(folder: Path, used: Collection[Path], options_key: str) -> None:
+    """Remove what no later call can use: unfinished files, and parts of other options.
 
-    No more than twice as many shards as processes exist at a time.
+    Parts of bags that were left out this time stay, except beside a packed file.
     """
-    remaining = deque(enumerate(paths))
-    pending: deque[tuple[Path, Future[_Outcome]]] = deque()
-    context = multiprocessing.get_context("spawn")
-    with (
-        _scratch(folder) as scratch,
-        ProcessPoolExecutor(max_workers=jobs, mp_context=context) as pool,
-    ):
-        try:
-            while remaining or pending:
-                while remaining and len(pending) < 2 * jobs:
-                    index, path = remaining.popleft()
-                    shard = scratch / f"{index}.h5"
-                    pending.append((path, pool.submit(_make_shard, path, shard, contract, include)))
-                path, future = pending.popleft()
-                try:
-                    outcome = future.result()
-                except BrokenProcessPool as error:
-                    raise ConversionError(
-                        f"a converting process died at or near bag {path} (out of memory?); try "
-                        "again with --jobs 1"
-                    ) from error
-                yield outcome
-                if outcome.shard is not None:
-                    outcome.shard.unlink(missing_ok=True)
-        finally:
-            for _, future in pending:
-                future.cancel()
+    for path in folder.glob("*.h5"):
+        if path not in used and (not used or not path.stem.endswith(options_key[:8])):
+            path.unlink(missing_ok=True)
+    for path in folder.glob(".*.partial"):
+        path.unlink(missing_ok=True)
+    if not used and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
-def _make_shard(path: Path, shard: Path, contract: Contract, include: frozenset[str]) -> _Outcome:
-    with DatasetWriter(shard, contract) as writer:
-        outcome = _convert_into(path, contract, include, writer)
-        if outcome.source is None:
-            return outcome
-        writer.finish(validation_fraction=0.0, split_seed=0)
-    return _Outcome(path, outcome.source, outcome.late, shard)
-
-
-def _copy_shard(shard: Path, writer: DatasetWriter, source: EpisodeSource) -> None:
-    with DatasetFile(shard) as data:
-        names = [spec.name for spec in row_specs(data.contract)]
-        for start in range(0, data.frames, _COPY_ROWS):
-            rows = slice(start, min(start + _COPY_ROWS, data.frames))
-            writer.append({name: data.read(name, rows) for name in names})
-    writer.end_episode(source)
+def _summary(
+    out: Path, results: Sequence[BagResult], episodes: Sequence[EpisodeRecord], duration_s: float
+) -> ConversionSummary:
+    splits = [episode.split for episode in episodes]
+    return ConversionSummary(
+        path=out,
+        episodes=len(episodes),
+        split_episodes={name: splits.count(number) for name, number in SPLITS.items()},
+        frames=sum(episode.length for episode in episodes),
+        converted=sum(result.is_new for result in results),
+        reused=sum(result.part is not None and not result.is_new for result in results),
+        skipped=tuple(
+            SkippedBag(result.bag, result.skipped, result.is_damaged)
+            for result in results
+            if result.skipped
+        ),
+        duration_s=duration_s,
+        records=tuple(result.record for result in results),
+    )

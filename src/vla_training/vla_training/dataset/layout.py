@@ -1,4 +1,4 @@
-"""Layout of a data set file (HDF5), format version 1.
+"""Layout of a data set (HDF5), format version 2.
 
 Flat arrays, one row per control tick, episodes one after the other; a table of episodes says which
 rows are whose:
@@ -10,11 +10,13 @@ rows are whose:
     labels/action_valid     (N,) bool
     labels/dock_pose        (N, 3) float32 [m, m, rad], commanded station in the base frame
     labels/dock_pose_valid  (N,) bool
+    driver                  (N,) uint8   who was driving, see DRIVERS
     tick_ns                 (N,) int64
-    episodes/start, length, split, seed, instruction, outcome, operator, bag, bag_sha256   (E,)
+    episodes/<column>       (E,)         see EpisodeRecord
 
-Attributes of the root: format, format_version, tool_version, contract (YAML), contract_hash,
-statistics (JSON, of the training episodes), split_seed, validation_fraction.
+The file is an index: its row arrays are virtual datasets over one part per bag, in the folder
+`<stem>.parts` beside it. A part holds the same row arrays of its bag alone, contiguous and
+uncompressed, so that they can be memory-mapped. A packed file holds the rows itself.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -29,7 +33,9 @@ import numpy as np
 from vla_core.contract import Contract
 
 FORMAT: Final = "vla-docking-dataset"
-FORMAT_VERSION: Final = 1
+PART_FORMAT: Final = "vla-docking-dataset-part"
+FORMAT_VERSION: Final = 2
+PARTS_SUFFIX: Final = ".parts"
 
 OBSERVATIONS: Final = "observations"
 VALID: Final = "observations/valid"
@@ -38,18 +44,36 @@ ACTION: Final = "labels/action"
 ACTION_VALID: Final = "labels/action_valid"
 DOCK_POSE: Final = "labels/dock_pose"
 DOCK_POSE_VALID: Final = "labels/dock_pose_valid"
+DRIVER: Final = "driver"
 TICK_NS: Final = "tick_ns"
 EPISODES: Final = "episodes"
 
 TRAINING: Final = 0
 VALIDATION: Final = 1
-SPLITS: Final = {"training": TRAINING, "validation": VALIDATION}
+TEST: Final = 2
+SPLITS: Final = {"training": TRAINING, "validation": VALIDATION, "test": TEST}
+
 NO_SEED: Final = -1
+NO_GOAL: Final = -1
+
+DRIVERS: Final = ("unknown", "expert", "policy", "person")
+"""Who drove, by the number in the array `driver`."""
 
 Rows = dict[str, np.ndarray]
 """Arrays of equal length by the names above."""
 
 _CHUNK_BYTES: Final = 1 << 19
+
+
+def parts_folder(path: Path) -> Path:
+    """Where the parts of a data set are: beside the file that is the index over them."""
+    return path.with_name(path.stem + PARTS_SUFFIX)
+
+
+@lru_cache(maxsize=8)
+def contract_text(contract: Contract) -> str:
+    """A contract as YAML; writing it takes as long as converting a hundred rows."""
+    return contract.to_yaml()
 
 
 def observation(key: str) -> str:
@@ -76,10 +100,14 @@ class RowSpec:
     note: str
 
     @property
+    def row_bytes(self) -> int:
+        """Size of one row."""
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+    @property
     def chunk_rows(self) -> int:
-        """Rows per chunk: about half a megabyte, so that a window of rows is one read."""
-        row_bytes = int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
-        return int(np.clip(_CHUNK_BYTES // max(1, row_bytes), 1, 4096))
+        """Rows per chunk where rows are compressed: about half a megabyte."""
+        return int(np.clip(_CHUNK_BYTES // max(1, self.row_bytes), 1, 4096))
 
 
 def row_specs(contract: Contract) -> list[RowSpec]:
@@ -98,6 +126,9 @@ def row_specs(contract: Contract) -> list[RowSpec]:
         RowSpec(ACTION_VALID, (), "bool", "", "whether the action is known"),
         RowSpec(DOCK_POSE, (3,), "float32", "m, m, rad", "commanded station in the base frame"),
         RowSpec(DOCK_POSE_VALID, (), "bool", "", "whether the station's pose is known"),
+        RowSpec(
+            DRIVER, (), "uint8", "", ", ".join(f"{i} {name}" for i, name in enumerate(DRIVERS))
+        ),
         RowSpec(TICK_NS, (), "int64", "ns", "clock of the header stamps"),
     ]
 
@@ -109,24 +140,34 @@ class EpisodeRecord:
     Attributes:
         start: First row.
         length: Number of rows.
-        split: TRAINING or VALIDATION.
+        split: TRAINING, VALIDATION or TEST.
         seed: Of the simulated episode; NO_SEED if there is none.
+        group: Episodes of one group are always in the same split, see `group_of`.
+        goal: Number of the commanded station, from the left; NO_GOAL if unknown.
         instruction: The sentence.
         outcome: "success", "failure" or "unknown".
         operator: Who drove.
+        suite: Of the simulated episode; empty if there is none.
         bag: Name of the bag.
         bag_sha256: See `bags.bag_sha256`.
+        segment: Number of the episode within its bag, from 0.
+        part: File name of the part, in the folder of parts; empty in a packed file.
     """
 
     start: int
     length: int
     split: int
     seed: int
+    group: str
+    goal: int
     instruction: str
     outcome: str
     operator: str
+    suite: str
     bag: str
     bag_sha256: str
+    segment: int = 0
+    part: str = ""
 
     @property
     def rows(self) -> slice:
@@ -134,32 +175,87 @@ class EpisodeRecord:
         return slice(self.start, self.start + self.length)
 
 
-def assign_splits(
-    identities: Sequence[tuple[int, str]], validation_fraction: float, split_seed: int
-) -> list[int]:
-    """Assign each episode to training or validation by a hash of what it shows.
+EPISODE_COLUMNS: Final = {
+    "start": "first row",
+    "length": "number of rows",
+    "split": ", ".join(f"{number} {name}" for name, number in SPLITS.items()),
+    "seed": f"of the simulated episode, {NO_SEED} for none",
+    "group": "episodes of one group are in the same split",
+    "goal": f"number of the commanded station from the left, {NO_GOAL} if unknown",
+    "instruction": "the sentence",
+    "outcome": "success, failure or unknown",
+    "operator": "who drove",
+    "suite": "of the simulated episode, empty for none",
+    "bag": "name of the bag",
+    "bag_sha256": "over the names, sizes and contents of the bag's files",
+    "segment": "number of the episode within its bag",
+    "part": "file of the rows in the folder of parts, empty if they are in this file",
+}
+"""Columns of the table of episodes, with what they hold."""
 
-    The assignment of an episode does not depend on the others, so that adding bags moves none;
-    episodes of one simulation seed, which share their scene, stay together. With two groups or
-    more and a fraction strictly between 0 and 1, neither split is empty.
+
+def group_of(seed: int, bag_sha256: str, named: str = "") -> str:
+    """The group of an episode: what its bag says, else its seed, else the bag itself.
+
+    Episodes of one simulation seed share their scene, whatever the goal.
+    """
+    if named:
+        return f"group {named}"
+    return bag_sha256 if seed == NO_SEED else f"seed {seed}"
+
+
+def assign_splits(
+    groups: Sequence[str],
+    validation_fraction: float,
+    test_fraction: float = 0.0,
+    split_seed: int = 0,
+) -> list[int]:
+    """Assign each episode to training, validation or test by a hash of its group.
+
+    The assignment of an episode does not depend on the others, so that adding bags moves none,
+    with one exception: where a split that was asked for would be empty, the groups nearest to it
+    go there, as far as there are enough groups.
 
     Args:
-        identities: Seed (NO_SEED for none) and bag hash of each episode.
+        groups: Group of each episode, see `group_of`.
         validation_fraction: Expected share of validation episodes, 0 to 1.
+        test_fraction: Expected share of test episodes, 0 to 1; together at most 1.
         split_seed: Another one gives another assignment.
     """
+    scores = {group: _score(group, split_seed) for group in groups}
+    ranked = sorted(scores, key=lambda group: scores[group])
+    below = {VALIDATION: validation_fraction, TEST: validation_fraction + test_fraction}
+    splits = {
+        group: next((split for split, limit in below.items() if score < limit), TRAINING)
+        for group, score in scores.items()
+    }
+    shares = {
+        VALIDATION: validation_fraction,
+        TEST: test_fraction,
+        TRAINING: 1.0 - validation_fraction - test_fraction,
+    }
+    wanted = [split for split, share in shares.items() if share > 0.0]
+    if len(ranked) >= len(wanted):
+        _fill_empty(splits, ranked, wanted)
+    return [splits[group] for group in groups]
 
-    def score(identity: tuple[int, str]) -> float:
-        seed, sha256 = identity
-        text = f"{split_seed}:{sha256 if seed == NO_SEED else f'seed {seed}'}"
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") / 2.0**56
 
-    scores = [score(identity) for identity in identities]
-    groups = sorted(set(scores))
-    threshold = validation_fraction
-    if 0.0 < validation_fraction < 1.0 and len(groups) > 1:
-        threshold = float(np.clip(threshold, np.nextafter(groups[0], 1.0), groups[-1]))
-    return [VALIDATION if value < threshold else TRAINING for value in scores]
+def _score(group: str, split_seed: int) -> float:
+    """A number from 0 to 1 that depends on nothing but the group and the seed."""
+    digest = hashlib.sha256(f"{split_seed}:{group}".encode()).digest()
+    return int.from_bytes(digest[:7], "big") / 2.0**56
+
+
+def _fill_empty(splits: dict[str, int], ranked: list[str], wanted: list[int]) -> None:
+    """Move one group into each split that has none, from the end that lies next to it."""
+    for position, split in enumerate(wanted):
+        if split in splits.values():
+            continue
+        before = wanted[:position]
+        start = sum(value in before for value in splits.values())
+        candidates = [*ranked[start:], *reversed(ranked[:start])]
+        crowded = (group for group in candidates if list(splits.values()).count(splits[group]) > 1)
+        splits[next(crowded)] = split
 
 
 def describe_data(name: str, episodes: Sequence[EpisodeRecord]) -> dict[str, Any]:

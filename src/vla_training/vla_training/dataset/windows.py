@@ -1,19 +1,19 @@
-"""Training samples in PyTorch: observations and the chunk of actions that follows."""
+"""Training samples in PyTorch: what was observed, and the chunk of actions that follows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from vla_core import keys
-from vla_core.contract_specs import ImageDecoder
 from vla_core.language import Vocabulary
+from vla_training.dataset.batch import DOCK_POSE_KNOWN, Batch
 from vla_training.dataset.file import DatasetFile
 from vla_training.dataset.layout import (
     ACTION,
@@ -21,37 +21,48 @@ from vla_training.dataset.layout import (
     DOCK_POSE,
     DOCK_POSE_VALID,
     VALID,
-    EpisodeRecord,
     describe_data,
     observation,
+    row_specs,
 )
+from vla_training.dataset.mirroring import with_mirrored
+from vla_training.dataset.sampling import ShuffledBatches
+from vla_training.dataset.storage import RowStore, Storage, choose_storage, open_rows
 from vla_training.errors import DatasetError
 
-Batch = dict[str, Tensor]
-"""Tensors by key, see `DockingDataset.batch`."""
-
-DOCK_POSE_KNOWN = "dock_pose_is_known"
-
-_MEMORY_SHARE = 0.6
+__all__ = ["DOCK_POSE_KNOWN", "Batch", "DockingDataset", "ShuffledBatches", "make_loader"]
 
 
 class DockingDataset(Dataset[Batch]):
-    """Samples of one split; images in memory where they fit.
+    """Samples of one split; whole batches are gathered at once.
 
-    A sample begins at any row whose action is known and of which at least one stream is valid.
+    A sample begins at any row whose action is known and of which at least one stream is valid. Its
+    window never leaves the episode: rows before the beginning are marked invalid, actions beyond
+    the end as padding.
+
+    It may be used from DataLoader workers. Forked ones share its memory; a copy that is sent to
+    another process maps the file there, whatever the storage was.
 
     Args:
         path: Data set file.
-        split: "training" or "validation".
+        split: "training", "validation" or "test".
         vocabulary: Encodes the instructions; None to make one of the training episodes' sentences.
-        in_memory: Whether to hold the images in memory; None to decide by the free memory.
+        storage: Where observations are kept: on the "device", in "memory" or "mapped" from the
+            file (if they are not compressed); "auto" for the fastest that has room, see
+            `storage.choose_storage`. Labels are on the device or in memory.
+        device: That trains.
+        history: Frames T of an observation, the newest included.
+        stride: Control periods between two of them.
+        limit_episodes: Use the first so many episodes only, to see what fewer data do.
 
     Attributes:
         contract: What the samples are.
         statistics: Of the training episodes.
         vocabulary: The words.
         episodes: Episodes of the split.
-        provenance: Of the whole file, see `dataset_layout.describe_data`.
+        provenance: Of the whole file, see `layout.describe_data`.
+        storage: The one that was chosen.
+        device: Where batches are.
 
     Raises:
         DatasetError: If the file cannot be used or the split has no sample.
@@ -62,48 +73,107 @@ class DockingDataset(Dataset[Batch]):
         path: str | Path,
         split: str = "training",
         vocabulary: Vocabulary | None = None,
-        in_memory: bool | None = None,
+        *,
+        storage: Storage = "auto",
+        device: torch.device | str = "cpu",
+        history: int = 1,
+        stride: int = 1,
+        limit_episodes: int | None = None,
     ) -> None:
-        self._file = DatasetFile(path)
-        file = self._file
-        self.contract, self.statistics = file.contract, file.statistics
-        self.episodes = file.split(split)
-        self.provenance = describe_data(file.path.name, file.episodes)
-        if not self.episodes:
-            raise DatasetError(f"data set {path} has no {split} episode; convert more bags")
-        if vocabulary is None:
-            sentences = [record.instruction for record in file.split("training")]
-            vocabulary = Vocabulary.from_sentences(with_mirrored(sentences))
-        self.vocabulary = vocabulary
-        self._streams = {
-            stream.key: self._load(observation(stream.key), in_memory)
-            if isinstance(stream.decoder, ImageDecoder)
-            else torch.from_numpy(file.gather(observation(stream.key), self.episodes))
-            for stream in self.contract.streams
+        if history < 1 or stride < 1:
+            raise DatasetError(
+                f"history {history} with stride {stride}: both have to be at least 1"
+            )
+        self._recipe = {
+            "path": str(path),
+            "split": split,
+            "history": history,
+            "stride": stride,
+            "limit_episodes": limit_episodes,
         }
-        self._valid = torch.from_numpy(file.gather(VALID, self.episodes))
-        self._action = torch.from_numpy(file.gather(ACTION, self.episodes))
-        self._action_valid = torch.from_numpy(file.gather(ACTION_VALID, self.episodes))
-        self._dock_pose = torch.from_numpy(file.gather(DOCK_POSE, self.episodes))
-        self._dock_pose_valid = torch.from_numpy(file.gather(DOCK_POSE_VALID, self.episodes))
-        lengths = np.array([record.length for record in self.episodes])
-        self._end = torch.from_numpy(np.repeat(np.cumsum(lengths), lengths))
-        episode = np.repeat(np.arange(len(lengths)), lengths)
-        sentences_by_episode = [vocabulary.encode(record.instruction) for record in self.episodes]
-        self._episode = torch.from_numpy(episode)
-        self._instructions = torch.from_numpy(np.stack(sentences_by_episode))
-        self._starts = torch.nonzero(self._action_valid & self._valid.any(1)).squeeze(1)
+        with DatasetFile(path) as file:
+            self.contract, self.statistics = file.contract, file.statistics
+            self.episodes = file.split(split)[:limit_episodes]
+            self.provenance = describe_data(file.path.name, file.episodes)
+            if not self.episodes:
+                raise DatasetError(f"data set {path} has no {split} episode; convert more bags")
+            if vocabulary is None:
+                sentences = [record.instruction for record in file.split("training")]
+                vocabulary = Vocabulary.from_sentences(with_mirrored(sentences))
+            self.vocabulary = vocabulary
+            self._open_streams(file, storage, torch.device(device))
+            self._open_labels(file, history, stride)
         if len(self._starts) == 0:
             raise DatasetError(f"data set {path}: no usable row in its {split} episodes")
 
-    def _load(self, name: str, in_memory: bool | None) -> Tensor | _RowsOnDisk:
-        rows = sum(record.length for record in self.episodes)
-        row_bytes = int(self._file.read(name, slice(0, 1)).nbytes)
-        if in_memory is None:
-            in_memory = rows * row_bytes < _MEMORY_SHARE * psutil.virtual_memory().available
-        if in_memory:
-            return torch.from_numpy(self._file.gather(name, self.episodes))
-        return _RowsOnDisk(self._file, name, self.episodes)
+    def _open_streams(self, file: DatasetFile, storage: Storage, device: torch.device) -> None:
+        specs = {spec.name: spec for spec in row_specs(file.contract)}
+        chosen = {key: specs[observation(key)] for key in self.contract.keys}
+        if storage == "auto":
+            rows = sum(record.length for record in self.episodes)
+            size = rows * sum(spec.row_bytes for spec in chosen.values())
+            storage = choose_storage(size, device)
+        self.storage = storage
+        self.device = device if storage == "device" else torch.device("cpu")
+        self._streams: dict[str, RowStore] = {
+            key: open_rows(file, self.episodes, spec, storage, device)
+            for key, spec in chosen.items()
+        }
+
+    def _open_labels(self, file: DatasetFile, history: int, stride: int) -> None:
+        """Everything that is not observed, by sample, so that a batch is one gather of each.
+
+        The chunks are laid out as well: a few bytes beside an image, and a good part of the time
+        of a batch otherwise.
+        """
+
+        def load(name: str) -> Tensor:
+            return torch.from_numpy(file.gather(name, self.episodes))
+
+        action, action_valid, valid = load(ACTION), load(ACTION_VALID), load(VALID)
+        lengths = torch.tensor([record.length for record in self.episodes])
+        ends = lengths.cumsum(0)
+        starts = torch.nonzero(action_valid & valid.any(1)).squeeze(1)
+        episode = torch.arange(len(lengths)).repeat_interleave(lengths)[starts]
+        future = starts[:, None] + torch.arange(self.contract.action.chunk_length)
+        last = ends[episode][:, None] - 1
+        inside = torch.minimum(future, last)
+        sentences = [self.vocabulary.encode(record.instruction) for record in self.episodes]
+        labels = {
+            keys.VALID: valid[starts].float(),
+            keys.ACTION: action[inside],
+            keys.ACTION_PAD: (future > last) | ~action_valid[inside],
+            keys.DOCK_POSE: load(DOCK_POSE)[starts],
+            DOCK_POSE_KNOWN: load(DOCK_POSE_VALID)[starts],
+        }
+        self._labels = {key: value.to(self.device) for key, value in labels.items()}
+        self._instructions = torch.from_numpy(np.stack(sentences)).to(self.device)
+        self._episode, self._starts = episode.to(self.device), starts.to(self.device)
+        self._past = (torch.arange(1 - history, 1) * stride).to(self.device)
+        self._first = (ends - lengths).to(self.device)
+        self._valid = valid.to(self.device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy in another process needs to open the same samples; no row is sent."""
+        return {
+            **self._recipe,
+            "vocabulary": self.vocabulary,
+            "episodes": self.provenance["episodes_sha256"],
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Open the file again, mapped.
+
+        Raises:
+            DatasetError: If it has changed in between.
+        """
+        state = dict(state)
+        expected = state.pop("episodes")
+        self.__init__(storage="mapped", **state)  # type: ignore[misc]
+        if self.provenance["episodes_sha256"] != expected:
+            raise DatasetError(
+                f"data set {state['path']} was replaced while it was in use; start again"
+            )
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -112,6 +182,12 @@ class DockingDataset(Dataset[Batch]):
     def frames(self) -> int:
         """Rows of the split."""
         return len(self._valid)
+
+    def samples_of_episodes(self) -> list[range]:
+        """Sample indices of each episode of the split, in order; empty where it has none."""
+        counts = torch.bincount(self._episode, minlength=len(self.episodes))
+        ends = counts.cumsum(0)
+        return [range(a, b) for a, b in zip((ends - counts).tolist(), ends.tolist(), strict=True)]
 
     def batch(self, indices: Tensor) -> Batch:
         """Gather a whole batch at once.
@@ -124,27 +200,46 @@ class DockingDataset(Dataset[Batch]):
             odometry (B, 2) float32 [m/s, rad/s]; and
             valid (B, S) float32, instruction (B, 16) int64, action (B, H, A) float32,
             action_is_pad (B, H) bool, dock_pose (B, 3) float32 [m, m, rad] and
-            dock_pose_is_known (B,) bool. All are copies.
+            dock_pose_is_known (B,) bool. With a history of T > 1 frames, streams and valid have a
+            time axis after the first, oldest frame first; frames from before the episode are
+            invalid and zero. All are copies.
         """
-        rows = self._starts[indices]
-        future = rows[:, None] + torch.arange(self.contract.action.chunk_length)
-        end = self._end[rows][:, None]
-        beyond = future >= end
-        future = torch.minimum(future, end - 1)
-        batch = {key: data[rows] for key, data in self._streams.items()}
-        batch[keys.VALID] = self._valid[rows].float()
-        batch[keys.INSTRUCTION] = self._instructions[self._episode[rows]]
-        batch[keys.ACTION] = self._action[future]
-        batch[keys.ACTION_PAD] = beyond | ~self._action_valid[future]
-        batch[keys.DOCK_POSE] = self._dock_pose[rows]
-        batch[DOCK_POSE_KNOWN] = self._dock_pose_valid[rows]
+        indices = indices.to(self.device)
+        episode = self._episode.index_select(0, indices)
+        batch = self._observe(self._starts.index_select(0, indices), episode)
+        batch[keys.INSTRUCTION] = self._instructions.index_select(0, episode)
+        for key, labels in self._labels.items():
+            # Of a history, all frames have a validity.
+            if key not in batch:
+                batch[key] = labels.index_select(0, indices)
+        return batch
+
+    def _observe(self, rows: Tensor, episode: Tensor) -> Batch:
+        """Streams of the frames that end at rows (B,) of episodes (B,)."""
+        if len(self._past) == 1:
+            return {key: stream.take(rows) for key, stream in self._streams.items()}
+        frames = rows[:, None] + self._past  # (B, T)
+        first = self._first.index_select(0, episode)[:, None]
+        before = frames < first
+        frames = torch.maximum(frames, first)
+        batch = {}
+        for key, stream in self._streams.items():
+            taken = stream.take(frames.flatten())
+            batch[key] = taken.view(*frames.shape, *taken.shape[1:])
+            batch[key][before] = 0
+        batch[keys.VALID] = (self._valid[frames] & ~before[..., None]).float()
         return batch
 
     def __getitem__(self, index: int) -> Batch:
         """One sample: as `batch`, without the first axis."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
-        return {key: value[0] for key, value in self.batch(torch.tensor([index])).items()}
+        wanted = torch.tensor([index % len(self)])
+        return {key: value[0] for key, value in self.batch(wanted).items()}
+
+    def __getitems__(self, indices: Sequence[int] | Tensor) -> Batch:
+        """A batch, for a DataLoader, which must not collate it again; see `make_loader`."""
+        return self.batch(torch.as_tensor(indices, dtype=torch.int64))
 
     def batches(self, size: int) -> Iterator[Batch]:
         """All samples in order, in batches up to a size."""
@@ -152,51 +247,39 @@ class DockingDataset(Dataset[Batch]):
             yield self.batch(indices)
 
 
-class _RowsOnDisk:
-    """Rows of an array that stays in the file."""
-
-    def __init__(self, file: DatasetFile, name: str, episodes: list[EpisodeRecord]) -> None:
-        self._file = file
-        self._name = name
-        self._rows = np.concatenate([np.arange(e.start, e.start + e.length) for e in episodes])
-
-    def __getitem__(self, indices: Tensor) -> Tensor:
-        rows = self._rows[indices.numpy()]
-        return torch.from_numpy(
-            np.stack([self._file.read(self._name, slice(r, r + 1))[0] for r in rows])
-        )
-
-
-class ShuffledBatches:
-    """Which samples make up the batch of a step: a function of seed and step alone.
-
-    Every epoch is another permutation; what does not fill a batch is left out.
+def make_loader(
+    dataset: DockingDataset,
+    batch_size: int,
+    *,
+    seed: int = 0,
+    first_step: int = 0,
+    workers: int = 0,
+    start_method: str | None = None,
+) -> DataLoader[Batch]:
+    """A DataLoader of shuffled batches without an end, for training loops of others.
 
     Args:
-        samples: Number of samples.
-        batch_size: Samples of a batch; capped at the number of samples.
-        seed: Of the permutations.
+        dataset: Whose samples.
+        batch_size: Samples of a batch.
+        seed: Of the order.
+        first_step: Where a resumed run goes on: the same batches follow as without a stop.
+        workers: Processes that gather; 0 to gather in the caller.
+        start_method: "fork", "forkserver" or "spawn"; None for the system's.
+
+    Raises:
+        DatasetError: If workers shall read what lies on a device.
     """
-
-    def __init__(self, samples: int, batch_size: int, seed: int) -> None:
-        self._samples = samples
-        self._size = min(batch_size, samples)
-        self._per_epoch = samples // self._size
-        self._seed = seed
-        self._epoch = -1
-        self._order = torch.empty(0, dtype=torch.int64)
-
-    def indices(self, step: int) -> Tensor:
-        """(B,) int64 sample indices of a step, counted from 0."""
-        epoch, position = divmod(step, self._per_epoch)
-        if epoch != self._epoch:
-            generator = np.random.default_rng([self._seed, epoch])
-            self._order = torch.from_numpy(generator.permutation(self._samples))
-            self._epoch = epoch
-        return self._order[position * self._size : (position + 1) * self._size]
+    if workers and dataset.storage == "device":
+        raise DatasetError("workers cannot read rows on a device; use workers=0 or storage mapped")
+    return DataLoader(
+        dataset,
+        # Tensors of indices and whole batches pass through; torch's types know lists only.
+        batch_sampler=ShuffledBatches(len(dataset), batch_size, seed, first_step),  # type: ignore[arg-type]
+        num_workers=workers,
+        collate_fn=_as_is,  # type: ignore[arg-type]
+        multiprocessing_context=start_method if workers else None,
+    )
 
 
-def with_mirrored(sentences: list[str]) -> list[str]:
-    """The sentences, and the words left and right if either is among them."""
-    text = " ".join(sentences).casefold()
-    return [*sentences, "left right"] if "left" in text or "right" in text else sentences
+def _as_is(batch: Batch) -> Batch:
+    return batch

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vla_simulation.environment import DockingEnv
+from vla_simulation.truth import Truth
 from vla_training.evaluation.drivers import Driver
 
 
@@ -18,9 +19,14 @@ class EpisodeResult:
 
     Attributes:
         seed: Of scene, start and noise.
+        swapped: Commanded to another station than the drawn one, all else as drawn.
         success: Docked at the commanded station, in time and without a collision.
-        outcome: "docked", "collision" or "timeout".
+        outcome: "docked", "wrong_station", "collision" or "timeout".
         instruction: The sentence.
+        naming: How the sentence names the station.
+        station_count: How many stations there were.
+        goal: Number of the commanded station from the left, from 0.
+        docked_station: Number of the station at which the robot docked; None: at none.
         time_s: Duration; of a success, until it was docked.
         longitudinal_error_mm: Base in the dock frame, x.
         lateral_error_mm: Base in the dock frame, y.
@@ -29,6 +35,7 @@ class EpisodeResult:
         mated: Both charging contacts closed.
         contact_speed_mps: When they first closed; None if they never did.
         wrong_station: Docked at a station that the sentence does not name.
+        collision_with: The two bodies of the first collision, or empty.
         start_distance_m: From the docked pose.
         start_bearing_deg: Of the start, off the approach axis.
         start_heading_deg: Of the robot, off the approach axis.
@@ -37,9 +44,14 @@ class EpisodeResult:
     """
 
     seed: int
+    swapped: bool
     success: bool
     outcome: str
     instruction: str
+    naming: str
+    station_count: int
+    goal: int
+    docked_station: int | None
     time_s: float
     longitudinal_error_mm: float
     lateral_error_mm: float
@@ -48,6 +60,7 @@ class EpisodeResult:
     mated: bool
     contact_speed_mps: float | None
     wrong_station: bool
+    collision_with: str
     start_distance_m: float
     start_bearing_deg: float
     start_heading_deg: float
@@ -62,24 +75,43 @@ class EpisodeResult:
         }
 
 
-def run_episode(env: DockingEnv, driver: Driver, seed: int) -> EpisodeResult:
-    """Drive one episode until the robot is docked, has collided, or time is up."""
-    env.reset(seed=seed)
-    driver.reset()
+def run_episode(
+    env: DockingEnv, driver: Driver, seed: int, *, swapped: bool = False
+) -> EpisodeResult:
+    """Drive one episode until the robot is docked, has collided, or time is up.
+
+    Args:
+        env: Made for the driver's needs.
+        driver: Who drives.
+        seed: Of the episode.
+        swapped: Command the station after the drawn one.
+
+    Raises:
+        SimulationError: If `swapped` is set and there is only one station.
+    """
+    goal = {"goal": "swap"} if swapped else {}
+    env.reset(seed=seed, options={**driver.options, **goal})
+    driver.reset(env)
     start = env.truth.dock_from_base
-    terminated = truncated = False
-    info: dict[str, Any] = {}
-    while not (terminated or truncated):
-        _, _, terminated, truncated, info = env.step(np.asarray(driver.command(env), np.float32))
+    # Sensing is most of the time; who knows the truth needs none.
+    move = env.step if driver.streams else env.advance
     truth = env.truth
+    while not _is_over(truth, env.suite.time_limit_s):
+        move(np.asarray(driver.command(env), np.float32))
+        truth = env.truth
     error = truth.dock_from_base
-    outcome = "docked" if truth.docked else "collision" if truth.collision else "timeout"
     contact = truth.contact_speed_mps
+    scene = env.scene
     return EpisodeResult(
         seed=seed,
+        swapped=swapped,
         success=truth.docked,
-        outcome=outcome,
+        outcome=_outcome(truth),
         instruction=env.instruction,
+        naming=scene.naming,
+        station_count=len(scene.stations),
+        goal=scene.goal,
+        docked_station=truth.docked_station,
         time_s=truth.time_s,
         longitudinal_error_mm=error.x * 1e3,
         lateral_error_mm=error.y * 1e3,
@@ -87,11 +119,25 @@ def run_episode(env: DockingEnv, driver: Driver, seed: int) -> EpisodeResult:
         precise=truth.precise,
         mated=truth.mated,
         contact_speed_mps=None if math.isnan(contact) else contact,
-        # Scenes with one station have no wrong one, and their info does not speak of it.
-        wrong_station=bool(info.get("wrong_station", False)),
+        wrong_station=_outcome(truth) == "wrong_station",
+        collision_with=truth.collision_with,
         start_distance_m=start.distance,
         start_bearing_deg=math.degrees(math.atan2(start.y, -start.x)),
         start_heading_deg=math.degrees(start.yaw),
         inferences=driver.inferences,
         interventions=dict(driver.interventions),
     )
+
+
+def _is_over(truth: Truth, time_limit_s: float) -> bool:
+    """The same conditions as those of `DockingEnv.step`."""
+    ended = truth.docked_station is not None or truth.collision
+    return ended or truth.time_s >= time_limit_s - 1e-9
+
+
+def _outcome(truth: Truth) -> str:
+    if truth.docked:
+        return "docked"
+    if truth.docked_station is not None:
+        return "wrong_station"
+    return "collision" if truth.collision else "timeout"

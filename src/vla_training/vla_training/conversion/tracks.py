@@ -1,0 +1,162 @@
+"""What a contract wants of a bag: which topic is which stream, and the values of its messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from vla_core import keys
+from vla_core.cdr import action_from_cdr, dock_pose_from_cdr, reading_from_cdr
+from vla_core.contract import Contract
+from vla_core.contract_specs import ACTION_TYPES, ODOMETRY_TYPE, OdometryDecoder, StreamSpec
+from vla_core.decoding import decode
+from vla_core.errors import DecodeError
+from vla_core.geometry import Pose2D
+from vla_core.readings import MAX_VELOCITY
+from vla_training.conversion.fixed_layout import POSE_TYPE
+from vla_training.conversion.messages import BagMessages, Track
+from vla_training.errors import ConversionError
+
+_COMPONENTS: Final = tuple(f"{vector}.{axis}" for vector in ("linear", "angular") for axis in "xyz")
+
+
+class BagTracks(Mapping[str, Track]):
+    """Tracks of a bag by key: the contract's streams, the action, and the dock pose if it is there.
+
+    Values are read by index into a track; every way to read raises a ConversionError for a message
+    that is malformed.
+
+    Args:
+        bag: The open bag.
+        contract: What to read from it.
+
+    Raises:
+        ConversionError: If the bag lacks a topic or has nothing on it.
+    """
+
+    def __init__(self, bag: BagMessages, contract: Contract) -> None:
+        self.bag = bag
+        self._contract = contract
+        self._tracks = self._find()
+        missing = [key for key in self.required if not len(self[key].stamps_ns)]
+        if missing:
+            raise self.error(
+                f"nothing was received of {', '.join(missing)}; no row can be made of it"
+            )
+
+    def __getitem__(self, key: str) -> Track:
+        return self._tracks[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tracks)
+
+    def __len__(self) -> int:
+        return len(self._tracks)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Keys without which there is no row."""
+        return (*self._contract.keys, keys.ACTION)
+
+    def error(self, text: str) -> ConversionError:
+        """An error that names the bag."""
+        return ConversionError(f"bag {self.bag.metadata.path}: {text}")
+
+    def _find(self) -> dict[str, Track]:
+        contract, bag = self._contract, self.bag
+        tracks: dict[str, Track] = {}
+        for stream in contract.streams:
+            channel = bag.find(stream.topic, [stream.type])
+            if channel is None:
+                topics = ", ".join(sorted({c.topic for c in bag.channels})) or "none"
+                raise self.error(
+                    f"no topic {stream.topic} for stream {stream.key!r} (the bag has {topics}); "
+                    "use the contract of this robot"
+                )
+            tracks[stream.key] = bag.track(channel)
+        counts = bag.counts()
+        action = contract.action
+        for topic in filter(None, (action.label_topic, action.topic)):
+            channel = bag.find(topic, ACTION_TYPES)
+            if channel is not None and counts[channel]:
+                tracks[keys.ACTION] = bag.track(channel)
+                break
+        else:
+            raise self.error(
+                f"no commands on {action.label_topic or action.topic} or {action.topic}; record "
+                "the topic that drives the robot"
+            )
+        if contract.dock_pose_topic:
+            channel = bag.find(contract.dock_pose_topic, [POSE_TYPE])
+            if channel is not None and counts[channel]:
+                tracks[keys.DOCK_POSE] = bag.track(channel)
+        return tracks
+
+    def commands(self, indices: np.ndarray) -> np.ndarray:
+        """(n, A) float32 [m/s, rad/s]: commands of some messages."""
+        action, track = self._contract.action, self[keys.ACTION]
+        values = self._twists(track, indices, action.fields)
+        if values is not None:
+            return values
+        data = (self.bag.data(track, index) for index in indices.tolist())
+        return self._checked(
+            lambda: [action_from_cdr(action, track.channel.type, each)[1] for each in data]
+        )
+
+    def velocities(
+        self, stream: StreamSpec, decoder: OdometryDecoder, indices: np.ndarray
+    ) -> np.ndarray:
+        """(n, F) float32 [m/s, rad/s]: odometry of some messages."""
+        track = self[stream.key]
+        values = self._twists(track, indices, decoder.fields)
+        if values is not None:
+            return values
+        return np.stack([self.decoded(stream, index) for index in indices.tolist()])
+
+    def _twists(
+        self, track: Track, indices: np.ndarray, fields: Sequence[str]
+    ) -> np.ndarray | None:
+        """Components of the twists in some messages; None if they must be read one by one."""
+        twists = self.bag.doubles(track, indices)
+        if twists is None:
+            return None
+        columns = twists[:, [_COMPONENTS.index(field) for field in fields]]
+        # Odometry is checked in both of its components, whichever are used.
+        checked = twists[:, [0, 5]] if track.channel.type == ODOMETRY_TYPE else columns
+        return columns.astype(np.float32) if (np.abs(checked) <= MAX_VELOCITY).all() else None
+
+    def poses(self, indices: np.ndarray) -> np.ndarray:
+        """(n, 3) float32 [m, m, rad]: dock poses of some messages."""
+        track = self[keys.DOCK_POSE]
+        values = self.bag.doubles(track, indices)
+
+        def read() -> list[tuple[float, float, float]]:
+            if values is None:
+                data = (self.bag.data(track, index) for index in indices.tolist())
+                poses = [dock_pose_from_cdr(each)[1] for each in data]
+            else:
+                poses = [
+                    Pose2D.from_quaternion(x, y, *rotation)
+                    for x, y, _, *rotation in values.tolist()
+                ]
+            return [(pose.x, pose.y, pose.yaw) for pose in poses]
+
+        return self._checked(read)
+
+    def _checked(self, read: Callable[[], Sequence[Any]]) -> np.ndarray:
+        try:
+            return np.array(read(), np.float32)
+        except DecodeError as error:
+            raise self.error(str(error)) from error
+        except ValueError as error:
+            raise self.error(f"dock pose: {error}") from error
+
+    def decoded(self, stream: StreamSpec, index: int) -> np.ndarray:
+        """One message of a stream, of the shape and dtype that the contract says."""
+        try:
+            data = self.bag.data(self[stream.key], index)
+            return decode(stream, reading_from_cdr(stream, data)[1])
+        except DecodeError as error:
+            raise self.error(str(error)) from error

@@ -1,0 +1,12 @@
+"""What a training batch is: tensors by key."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from torch import Tensor
+
+Batch = dict[str, Tensor]
+"""Tensors by key, the first axis counts the samples; see `DockingDataset.batch`."""
+
+DOCK_POSE_KNOWN: Final = "dock_pose_is_known"
