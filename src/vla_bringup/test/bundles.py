@@ -13,14 +13,17 @@ from vla_core.language import Vocabulary
 from vla_core.normalization import FieldStatistics, Statistics
 
 
-def standing_bundle(folder: Path, contract: Contract) -> Path:
-    """Write a bundle whose every action is zero, and return its path."""
+def standing_bundle(
+    folder: Path, contract: Contract, action: tuple[float, float] = (0.0, 0.0)
+) -> Path:
+    """Write a bundle whose every action is this one, and return its path."""
     beams, horizon = contract.stream(keys.SCAN).shape[0], contract.action.chunk_length
     zeros = np.zeros((beams, horizon * contract.action.size), np.float32)
     shape = np.array([-1, horizon, contract.action.size], np.int64)
     graph = helper.make_graph(
         [
-            helper.make_node("MatMul", [keys.SCAN, "zeros"], ["flat"]),
+            helper.make_node("MatMul", [keys.SCAN, "zeros"], ["nothing"]),
+            helper.make_node("Add", ["nothing", "constant"], ["flat"]),
             helper.make_node("Reshape", ["flat", "shape"], [keys.MODEL_OUTPUT]),
         ],
         "standing",
@@ -30,7 +33,11 @@ def standing_bundle(folder: Path, contract: Contract) -> Path:
                 keys.MODEL_OUTPUT, TensorProto.FLOAT, ["batch", horizon, contract.action.size]
             )
         ],
-        [numpy_helper.from_array(zeros, "zeros"), numpy_helper.from_array(shape, "shape")],
+        [
+            numpy_helper.from_array(zeros, "zeros"),
+            numpy_helper.from_array(np.tile(np.float32(action), (1, horizon)), "constant"),
+            numpy_helper.from_array(shape, "shape"),
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     onnx.checker.check_model(model)

@@ -9,10 +9,18 @@ import socket
 
 import numpy as np
 import pytest
+from bundles import standing_bundle
 from PIL import Image
 from processes import VLA
 
 from vla_bringup import cli
+from vla_bringup.resources import default_contract
+from vla_bringup.simulation_view import ShownDriver
+from vla_core.contract import Contract
+from vla_simulation.config import CONTROL_PERIOD_S
+from vla_simulation.environment import DockingEnv
+from vla_simulation.viewer.plan import follow
+from vla_training.evaluation.evaluate import EvaluationConfig, make_driver
 
 
 @pytest.fixture
@@ -86,10 +94,67 @@ def test_station_can_be_chosen(capsys):
     assert goals == [0, 1]
 
 
+def test_the_chunk_is_what_is_planned(tmp_path):
+    contract = Contract.load(default_contract())
+    driver = make_driver(
+        EvaluationConfig(str(standing_bundle(tmp_path, contract, action=(0.2, -0.3))))
+    )
+    shown = ShownDriver(driver)
+    env = DockingEnv("single")
+    try:
+        env.reset(seed=1)
+        shown.reset(env)
+        assert shown.planned(env).shape == (0, 2)  # nothing is known before the first inference
+        for _ in range(4):
+            env.step(np.asarray(shown.command(env), np.float32))
+        planned = shown.planned(env)
+    finally:
+        env.close()
+    # What was asked for two periods ago at the most reaches that much less far ahead.
+    assert contract.action.chunk_length - 3 <= len(planned) < contract.action.chunk_length
+    np.testing.assert_allclose(planned, np.tile([0.2, -0.3], (len(planned), 1)), atol=1e-6)
+
+
+def test_policy_is_told_the_given_sentence(bundle):
+    driver = make_driver(EvaluationConfig(str(bundle)))
+    told, policy = [], driver._policy
+
+    class Listening:
+        bundle = policy.bundle
+
+        def __call__(self, frame, sentence):
+            told.append(sentence)
+            return policy(frame, sentence)
+
+    driver._policy = Listening()
+    env = DockingEnv("single")
+    try:
+        for sentence in ("", "dock at the orange charger"):
+            env.reset(seed=1)
+            driver.sentence = sentence
+            driver.reset(env)
+            driver.command(env)
+        assert told == [env.instruction, "dock at the orange charger"]
+    finally:
+        env.close()
+
+
+def test_the_expert_plans_to_the_dock():
+    shown = ShownDriver(make_driver(EvaluationConfig("expert")))
+    env = DockingEnv("single", render=False)
+    env.reset(seed=1)
+    shown.reset(env)
+    poses = follow(env.truth.dock_from_base, shown.planned(env), CONTROL_PERIOD_S)
+    assert len(poses) == 21
+    assert poses[-1].distance < poses[0].distance - 0.1
+    env.close()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--view", "--video", "a.mp4"], "expected one of them"),
+        (["--view", "--video", "a.mp4"], "--view and --video"),
+        (["--view", "--json"], "--view and --json"),
         (["--view", "window"], "--view page"),
         (["--video", "a.avi"], ".mp4"),
         (["--station", "7"], "stations"),

@@ -17,7 +17,7 @@ GROUPS: Final = {
     "run": ("demo", "up", "dock", "sim"),
     "data": ("collect", "inspect", "convert"),
     "learn": ("train", "export", "evaluate"),
-    "machine": ("doctor",),
+    "machine": ("doctor", "bench"),
 }
 USAGE_ERROR: Final = 2
 INTERRUPTED: Final = 130

@@ -80,8 +80,8 @@ _BOOLEAN: Final = ("true", "false")
 _INTEGERS: Final = {"seed"}
 _PATHS: Final = {"policy", "contract", "record_directory"}
 _NO_GAZEBO: Final = (
-    "Gazebo is not supported yet; use sim:=mujoco, or sim:=none with a simulator or robot of your "
-    "own that speaks the contract's topics"
+    "Gazebo is not supported yet by this graph; use sim:=mujoco, or sim:=none beside a Gazebo that "
+    "was started as docs/gazebo.md says, or beside a robot that speaks the contract's topics"
 )
 
 

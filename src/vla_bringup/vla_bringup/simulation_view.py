@@ -118,8 +118,9 @@ def watch(asked: SimulationView) -> int:
 
 
 def _check(asked: SimulationView) -> None:
-    if asked.view is not None and asked.video is not None:
-        raise ViewError("--view and --video are both given, expected one of them")
+    if asked.view is not None and (asked.video is not None or asked.as_json):
+        other = "--video" if asked.video is not None else "--json"
+        raise ViewError(f"--view and {other} are both given, expected one of them")
     if asked.view == "window" and not has_display():
         raise ViewError(
             "--view window, but there is no display (DISPLAY and WAYLAND_DISPLAY are not set); "
@@ -132,9 +133,14 @@ def _check(asked: SimulationView) -> None:
 def _live(asked: SimulationView, session: Session) -> int:
     window = asked.view == "window" or (asked.view == "auto" and has_display())
     with PageServer(session, asked.port) as page:
-        sys.stdout.write(f"watch at {page.url} (Ctrl-C ends it)\n")
-        sys.stdout.flush()
-        run_live(session, page, window, asked.episodes)
+        _say(f"watch at {page.url} (Ctrl-C ends it)")
+        run_live(
+            session,
+            page,
+            window=window,
+            episodes=asked.episodes,
+            on_end=lambda: _say(_line(_record(session))),
+        )
     return 0
 
 
@@ -153,16 +159,18 @@ def _run(asked: SimulationView, session: Session) -> int:
                 session.play(video.write, VIDEO_EVERY_TICKS)
             records.append(_record(session))
             if not asked.as_json:
-                sys.stdout.write(_line(records[-1]) + "\n")
-                sys.stdout.flush()
+                _say(_line(records[-1]))
     finally:
         if video is not None:
             video.close()
     if asked.as_json:
-        sys.stdout.write(json.dumps(records, indent=1, ensure_ascii=False) + "\n")
-    elif asked.video is not None:
-        sys.stdout.write(f"{asked.video}\n")
+        _say(json.dumps(records, indent=1, ensure_ascii=False))
     return 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def _record(session: Session) -> dict[str, Any]:

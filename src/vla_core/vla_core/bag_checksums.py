@@ -94,3 +94,20 @@ def check(checksums: Mapping[str, str], file: Path, sha256: str | None = None) -
             f"it again from where it was recorded (or, if it was changed on purpose, delete "
             f"{FILE_NAME})"
         )
+
+
+def changed_files(folder: Path) -> list[str]:
+    """Why a folder is not as its list says, one sentence for each file; empty without a list."""
+    try:
+        checksums = read_checksums(folder) or {}
+    except ChecksumError as error:
+        return [str(error)]
+    found = []
+    for name in checksums:
+        try:
+            check(checksums, folder / name)
+        except ChecksumError as error:
+            found.append(str(error))
+        except OSError:
+            found.append(f"{name} is missing; copy the whole folder")
+    return found

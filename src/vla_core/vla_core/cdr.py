@@ -12,6 +12,7 @@ type give a DecodeError, or, where they happen to be one, its reading.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
@@ -282,7 +283,7 @@ def _read_odometry(data: Buffer) -> tuple[int, OdometryReading]:
     return stamp_ns, reading
 
 
-_STREAM_READERS = {
+_STREAM_READERS: Final[Mapping[str, Callable[[Buffer], tuple[int, Reading]]]] = {
     IMAGE_TYPE: _read_image,
     COMPRESSED_IMAGE_TYPE: _read_compressed_image,
     SCAN_TYPE: _read_scan,

@@ -141,7 +141,8 @@ def rgb_from_compressed(image_format: str, file: bytes | memoryview | np.ndarray
     Raises:
         DecodeError: if it is something else, is damaged, or has more than `MAX_PIXELS`.
     """
-    data = memoryview(file).cast("B")
+    stored = np.frombuffer(file, np.uint8)
+    data = stored.data
     if data[: len(_PNG_SIGNATURE)] == _PNG_SIGNATURE:
         kind, (width, height) = "PNG", _check_png(data)
     elif data[: len(_JPEG_SIGNATURE)] == _JPEG_SIGNATURE:
@@ -152,9 +153,7 @@ def rgb_from_compressed(image_format: str, file: bytes | memoryview | np.ndarray
             f"{' and '.join(COMPRESSIONS)} of colour or grey images"
         )
     try:
-        pixels = cv2.imdecode(
-            np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        )
+        pixels = cv2.imdecode(stored, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
         raise DecodeError(f"{kind} image cannot be decoded: {error}") from error
     if pixels is None or pixels.shape != (height, width, 3):

@@ -9,6 +9,7 @@ from bag_fixtures import PERIOD_NS, START_NS, Recording, contract, image, odomet
 from rich.console import Console
 from rosbags.rosbag2 import StoragePlugin
 
+from vla_core.bag_checksums import FILE_NAME, write_checksums
 from vla_core.contract import Contract
 from vla_recorder.bag_contents import find_bags, read_contents
 from vla_recorder.bag_inspection import inspect_bag
@@ -98,6 +99,21 @@ def test_clocks_that_differ(tmp_path):
     early = inspect_bag(Recording(skew_ns=-20_000_000).write(tmp_path / "early"))
     assert early.ok
     assert "image: stamped up to 0.020 s in the future" in early.warnings
+
+
+def test_a_file_that_was_changed_after_the_recording_violates(tmp_path):
+    bag = Recording().write(tmp_path / "bag")
+    write_checksums(bag)
+    assert inspect_bag(bag).ok
+    file = bag / "metadata.yaml"
+    file.write_text(file.read_text() + "\n")
+    (violation,) = inspect_bag(bag).violations
+    assert "metadata.yaml is not what was recorded" in violation
+    (bag / FILE_NAME).write_text("0" * 64 + "  gone.mcap\n")
+    assert inspect_bag(bag).violations == ("gone.mcap is missing; copy the whole folder",)
+    (bag / FILE_NAME).write_text("nothing")
+    (violation,) = inspect_bag(bag).violations
+    assert "SHA256SUMS is damaged" in violation
 
 
 def test_undecodable_stream_violates(tmp_path):

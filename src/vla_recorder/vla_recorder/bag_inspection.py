@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vla_core import bag_metadata
+from vla_core.bag_checksums import changed_files
 from vla_core.bag_metadata import Outcome
 from vla_core.contract import Contract, StreamSpec
 from vla_core.contract_specs import ACTION_TYPES, ActionSpec
@@ -88,6 +89,7 @@ def inspect_bag(path: Path, contract: Contract | None = None) -> Inspection:
     except VlaError as error:
         return Inspection(path, None, (str(error),), (), {})
     verdict = _Verdict(contents)
+    verdict.violations += changed_files(path)
     try:
         recorded = _recorded_contract(contents)
     except ContractError as error:

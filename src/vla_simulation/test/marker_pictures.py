@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 
 from vla_core.geometry import Pose2D
-from vla_simulation.controllers.fiducial import CameraModel, Marker
+from vla_simulation.controllers.camera_model import CameraModel
+from vla_simulation.controllers.markers import Marker
 
 _SUPERSAMPLING = 3
 

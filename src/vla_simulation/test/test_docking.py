@@ -135,3 +135,48 @@ def test_standing_beside_the_dock_is_not_docked(exact_env):
     for _ in range(30):
         exact_env.advance(np.zeros(2))
     assert not exact_env.truth.docked
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_episode_that_begins_docked_can_be_left_and_docked_again(blind_env, seed):
+    env = blind_env
+    _, info = env.reset(seed=seed, options={"start": "docked"})
+    assert info["contact"]
+    assert info["charging"]
+    assert info["dock_from_base"].distance < 1e-3
+    for _ in range(20):  # docked, but the episode goes on
+        _, _, terminated, _, info = env.step(np.zeros(2))
+        assert not terminated
+    assert info["docked"]
+    for _ in range(90):
+        _, _, terminated, _, info = env.step(np.array([-0.15, 0.0]))
+        assert not terminated, info["collision_with"]
+    assert not info["contact"]
+    assert not info["charging"]
+    assert info["dock_from_base"].x < -0.5
+    while not terminated:
+        action = np.array(expert_action(env.truth.dock_from_base))
+        _, _, terminated, _, info = env.step(action)
+        assert info["time_s"] < 25.0
+    assert info["docked"]
+
+
+def test_a_mated_pin_presses_by_its_spring_at_every_depth(exact_env):
+    """Contact force against compression: preload and stiffness of the spring, nothing else."""
+    robot = exact_env.config.robot
+    pins = [exact_env._model.joint(f"{side}_pin").qposadr[0] for side in ("left", "right")]
+    place(exact_env, -0.02, 0.0, 0.0)
+    points = []
+    while exact_env.truth.dock_from_base.x < 0.003:
+        for _ in range(6):
+            exact_env.advance(np.array([0.01, 0.0]))
+        for _ in range(12):
+            exact_env.advance(np.zeros(2))
+        if exact_env.truth.mated:
+            depth = -exact_env._data.qpos[pins]
+            points += list(zip(depth, plate_forces(exact_env), strict=True))
+    depths, forces = np.array(points).T
+    assert depths.max() - depths.min() > 0.004
+    expected = robot.pin_preload_n + robot.pin_stiffness_npm * depths
+    np.testing.assert_allclose(forces, expected, rtol=0.05)
+    assert forces.max() < robot.pin_preload_n + robot.pin_stiffness_npm * robot.pin_travel_m

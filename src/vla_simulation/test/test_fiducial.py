@@ -8,16 +8,15 @@ import pytest
 from marker_pictures import picture
 
 from vla_core.geometry import Pose2D
+from vla_core.keys import IMAGE
 from vla_core.readings import ImageReading, ScanReading
-from vla_simulation.config import CameraConfig
-from vla_simulation.controllers.fiducial import (
-    CameraModel,
-    FiducialPoseSource,
-    Marker,
-    edge_points,
-    upright_marker,
-)
+from vla_simulation.config import CameraConfig, SimulationConfig
+from vla_simulation.controllers.camera_model import CameraModel
+from vla_simulation.controllers.fiducial import FiducialPoseSource
+from vla_simulation.controllers.markers import Marker, edge_points, upright_marker
 from vla_simulation.controllers.pose_filter import PoseMeasurement
+from vla_simulation.controllers.station_map import station_marker
+from vla_simulation.environment import DockingEnv
 
 SIZE = (640, 480)
 CAMERA = CameraModel.of(
@@ -52,7 +51,8 @@ def test_the_pose_is_found_and_its_error_is_what_the_covariance_says(distance, b
     errors, surprises = [], []
     for seed in range(10):
         bearing, heading = rng.uniform(-0.3, 0.3, 2) * (0.1 if distance < 0.5 else 1.0)
-        pose = Pose2D(-distance * math.cos(bearing), distance * math.sin(bearing), heading - bearing)
+        x, y = -distance * math.cos(bearing), distance * math.sin(bearing)
+        pose = Pose2D(x, y, heading - bearing)
         measurement = SOURCE.measure(noisy_picture(pose, seed), None)
         if measurement is None:
             continue
@@ -122,3 +122,37 @@ def test_less_pixels_are_less_exact():
     fine = SOURCE.measure(noisy_picture(pose), None)
     assert np.trace(coarse.covariance) > 2.0 * np.trace(fine.covariance)
     assert np.abs(error_of(coarse, pose)).max() < 0.25
+
+
+@pytest.fixture(scope="module")
+def marked_env():
+    config = SimulationConfig(camera=CameraConfig(width_px=SIZE[0], height_px=SIZE[1]))
+    env = DockingEnv("nominal", render=True, config=config)
+    yield env
+    env.close()
+
+
+@pytest.mark.parametrize("goal", [0, 1])
+def test_the_marker_on_a_rendered_station_tells_the_true_pose(marked_env, goal):
+    """Lens, noise, light and the place of the marker are the simulator's."""
+    env = marked_env
+    env.reset(seed=1, options={"markers": True, "goal": goal})
+    source = FiducialPoseSource(CameraModel.of(env.config.camera), station_marker(goal, env.config))
+    for x, bound in ((-0.02, (0.004, 0.006, 0.012)), (-0.8, (0.02, 0.06, 0.05))):
+        env.robot.place(env.scene.world_from_dock @ Pose2D(x, 0.01, 0.02))
+        for _ in range(4):
+            env.step(np.zeros(2, np.float32))
+        pose = env.truth.dock_from_base
+        error = error_of(source.measure(env.readings()[IMAGE], None), pose)
+        assert (np.abs(error) < bound).all()
+
+
+def test_markers_are_seen_only_when_asked_for(marked_env):
+    env = marked_env
+    source = FiducialPoseSource(CameraModel.of(env.config.camera), station_marker(0, env.config))
+    for markers in (True, False):
+        env.reset(seed=1, options={"markers": markers, "goal": 0})
+        env.robot.place(env.scene.world_from_dock @ Pose2D(-0.6, 0.0, 0.0))
+        for _ in range(4):
+            env.step(np.zeros(2, np.float32))
+        assert (source.measure(env.readings()[IMAGE], None) is not None) is markers

@@ -1,3 +1,6 @@
+import numpy as np
+import pytest
+
 from vla_simulation.ros.pacing import Pacer
 
 
@@ -31,6 +34,23 @@ def test_an_early_call_waits():
     pacer.due(0.0)
     assert pacer.due(0.01) == 0
     assert pacer.due(0.05) == 1
+
+
+def test_what_is_scheduled_is_regular_and_never_in_the_future():
+    pacer = Pacer(0.05)
+    times_s = [10.02, 10.05, 10.11, 10.151, 10.26, 10.31]  # the first call was late
+    scheduled = []
+    for now_s in times_s:
+        assert pacer.due(now_s) >= 1
+        assert pacer.scheduled_s <= now_s + 1e-9
+        scheduled.append(pacer.scheduled_s)
+    assert scheduled[0] == pytest.approx(10.02)
+    assert np.diff(scheduled[1:]) == pytest.approx([0.05, 0.05, 0.1, 0.05])
+
+
+def test_nothing_is_scheduled_before_the_first_call():
+    with pytest.raises(RuntimeError, match="before the first call"):
+        print(Pacer(0.05).scheduled_s)
 
 
 def test_restart_begins_to_count_again():

@@ -1,15 +1,17 @@
 """Camera and scanner see what is there."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
+from simulation_scenes import EXACT, STRAIGHT_START
 
 from vla_core.geometry import Pose2D
 from vla_core.keys import IMAGE, ODOMETRY, SCAN
 from vla_simulation.environment import DockingEnv
 from vla_simulation.errors import SimulationError
-from vla_simulation.randomization import Randomization, SceneRandomization, SensorRandomization
+from vla_simulation.mjcf import SURFACE_DARK, SURFACE_GLOSSY
 from vla_simulation.suites import SuiteConfig
 from vla_simulation.views import VIEWS
 
@@ -41,14 +43,19 @@ def test_a_beam_hits_the_panel_at_the_geometric_distance(exact_env):
         assert scan.ranges[middle] == pytest.approx(expected, abs=0.004)
 
 
-def test_a_beam_hits_the_pillars_in_front_of_the_panel(exact_env):
+def test_beams_end_at_the_front_of_the_station_whatever_its_shape(exact_env):
     station, scanner = exact_env.config.station, exact_env.config.scanner
-    scan = put(exact_env, -0.6, 0.0, 0.0)[SCAN]
-    ahead = station.pillar_front_m - exact_env.truth.dock_from_base.x - scanner.x_m
-    for side in (1, -1):
-        angle = side * math.atan2(station.panel_half_width_m, ahead)
-        expected = math.hypot(station.panel_half_width_m, ahead)
-        assert beam(scan, angle) == pytest.approx(expected, abs=0.02)
+    shapes = set()
+    for seed in range(12):
+        exact_env.reset(seed=seed)
+        scan = put(exact_env, -0.6, 0.0, 0.0)[SCAN]
+        shapes.add(exact_env.scene.stations[0].look.shape)
+        pose = exact_env.truth.dock_from_base
+        for angle in np.radians([-5.0, -2.5, 0.0, 2.5, 5.0]):
+            x = pose.x + scanner.x_m * math.cos(pose.yaw)
+            x += beam(scan, angle) * math.cos(angle + pose.yaw)
+            assert station.plate_front_m - 0.005 < x < station.panel_front_m + 0.005
+    assert len(shapes) >= 3
 
 
 def test_beams_hit_the_walls_where_they_are(exact_env):
@@ -75,24 +82,75 @@ def test_the_scanner_does_not_see_the_robot(exact_env):
     assert look(exact_env)[SCAN].ranges.min() > 2.0
 
 
-def test_noise_and_dropouts_are_as_drawn():
-    ranges = Randomization(
-        scene=SceneRandomization(
-            room_length_m=(8.0, 8.0), room_width_m=(6.0, 6.0), clutter_count=(0, 0)
-        ),
-        sensors=SensorRandomization(scan_noise_m=(0.005, 0.005), scan_dropout=(0.05, 0.05)),
+def scans_of(count, **sensors):
+    """(count, beams): scans of a robot at rest in an empty room."""
+    ranges = dataclasses.replace(
+        EXACT,
+        sensors=dataclasses.replace(EXACT.sensors, glossy_incidence_rad=(1.5, 1.5), **sensors),
     )
-    env = DockingEnv(SuiteConfig("noisy", randomization=ranges), render=False)
+    env = DockingEnv(SuiteConfig("noisy", STRAIGHT_START, ranges), render=False)
     env.reset(seed=1)
     scans = []
-    for _ in range(100):
+    while len(scans) < count:
         env.step(np.zeros(2))
-        scans.append(env.readings()[SCAN].ranges)
+        scans += [sample.reading.ranges for sample in env.samples() if sample.key == SCAN]
     env.close()
-    stack = np.array(scans)
-    assert np.isinf(stack).mean() == pytest.approx(0.05, abs=0.01)
-    spread = np.nanstd(np.where(np.isinf(stack), np.nan, stack), axis=0)
-    assert np.median(spread) == pytest.approx(0.005, rel=0.15)
+    return np.array(scans)
+
+
+def spread_of(scans):
+    """Standard deviation of each beam over the scans, without those that often miss."""
+    scans = np.where(np.isinf(scans), np.nan, scans)
+    seen = np.isfinite(scans).mean(0) > 0.8
+    return np.nanstd(scans[:, seen], axis=0), np.nanmean(scans[:, seen], axis=0)
+
+
+def test_dropouts_are_as_drawn():
+    clean, dropped = scans_of(2), scans_of(60, scan_dropout=(0.05, 0.05))
+    seen = np.isfinite(clean).all(0)
+    assert np.isinf(dropped[:, seen]).mean() == pytest.approx(0.05, abs=0.01)
+
+
+def test_range_noise_grows_with_the_range_as_drawn():
+    even, _ = spread_of(scans_of(60, scan_noise_m=(0.005, 0.005)))
+    assert np.median(even) == pytest.approx(0.005, rel=0.1)
+    growing, ranges = spread_of(scans_of(60, scan_noise_per_m=(0.004, 0.004)))
+    slope = float(growing @ ranges / (ranges @ ranges))
+    assert slope == pytest.approx(0.004, rel=0.1)
+
+
+def test_dark_surfaces_return_only_near_and_square_beams(exact_env):
+    scanner = exact_env._sensors._scanner
+    distance = scanner.true_ranges(exact_env._data)
+    scanner._surfaces = np.full_like(scanner._surfaces, SURFACE_DARK)
+    scanner._dark_range_m = 4.0
+    scan = scanner.scan(exact_env._data)
+    assert np.isinf(scan[distance > 4.0]).all()
+    assert np.isfinite(scan[distance < 1.5]).all()
+    # The wall behind at an incidence of 60 degrees: half the light, 0.71 of the range.
+    normals, directions = scanner._normals, scanner._cast(exact_env._data)
+    cosine = np.abs((normals * directions).sum(1))
+    lost = distance > 4.0 * np.sqrt(cosine)
+    np.testing.assert_array_equal(np.isinf(scan), lost | (distance > 8.0))
+    assert (lost & (distance < 4.0)).any()
+
+
+def test_glossy_surfaces_mirror_grazing_beams_away(exact_env):
+    scanner = exact_env._sensors._scanner
+    scanner._surfaces = np.full_like(scanner._surfaces, SURFACE_GLOSSY)
+    scanner._glossy_cosine = math.cos(math.radians(50.0))
+    scan = scanner.scan(exact_env._data)
+    directions = scanner._cast(exact_env._data)
+    angle = np.degrees(np.arccos(np.abs((scanner._normals * directions).sum(1)).clip(0, 1)))
+    hit = np.isfinite(scanner.true_ranges(exact_env._data))
+    assert np.isfinite(scan[hit & (angle < 49.9)]).all()
+    assert np.isinf(scan[hit & (angle > 50.1)]).all()
+    assert 20 < np.isinf(scan[hit]).sum() < hit.sum() - 20
+
+
+def test_some_surfaces_of_the_scenery_are_dark_and_some_glossy(blind_env):
+    kinds = set(blind_env._sensors._scanner._surfaces.tolist())
+    assert {SURFACE_DARK, SURFACE_GLOSSY} < kinds
 
 
 def test_ranges_beyond_the_limit_are_infinite_and_never_nan(blind_env):
@@ -148,6 +206,48 @@ def cropped(env, y):
     env.set_base_pose(env.scene.world_from_dock @ Pose2D(0.0, y, 0.0))
     picture = env.render_view("camera", (160, 120))
     return picture[70:95, 40:120].astype(float)
+
+
+def test_every_sensor_measures_at_its_rate_before_the_tick(rendering_env):
+    """Stamps keep to a clock, and what has arrived at a tick was stamped before it."""
+    env = rendering_env
+    env.reset(seed=2)
+    stamps = {key: [] for key in (IMAGE, SCAN, ODOMETRY)}
+    for _ in range(40):
+        before_ns = env.stamp_ns
+        env.step(np.array([0.2, 0.1]))
+        samples = env.samples()
+        assert [s.stamp_ns for s in samples] == sorted(s.stamp_ns for s in samples)
+        for sample in samples:
+            assert before_ns < sample.stamp_ns <= env.stamp_ns
+            stamps[sample.key].append(sample.stamp_ns)
+    sensors = env.suite.randomization.sensors
+    for key, rate_hz, latency_s in (
+        (IMAGE, 20, sensors.image_latency_s),
+        (SCAN, 10, sensors.scan_latency_s),
+        (ODOMETRY, 50, (0.005, 0.015)),
+    ):
+        times_s = np.array(stamps[key]) * 1e-9
+        assert len(times_s) == 2 * rate_hz, key
+        clock = np.arange(len(times_s)) / rate_hz
+        error = times_s - clock - (times_s - clock).mean()
+        assert np.abs(error).max() < 2 * sensors.stamp_jitter_s + 1e-9, key
+        assert np.abs(error).max() > 0.1 * sensors.stamp_jitter_s, key
+        # Moments of measurement lie on the physics grid, hence up to 5 ms more.
+        age_s = -times_s % 0.05
+        low, high = latency_s[0] - 0.001, latency_s[1] + 0.006
+        assert (age_s > low).all() or key == ODOMETRY, key
+        assert (age_s < high).all() or key == ODOMETRY, key
+
+
+def test_phases_differ_from_episode_to_episode(rendering_env):
+    first = set()
+    for seed in range(12):
+        rendering_env.reset(seed=seed)
+        newest = {s.key: round(s.stamp_ns / 5e6) for s in rendering_env.newest_samples()}
+        assert max(newest.values()) <= 0
+        first.add((newest[IMAGE], newest[SCAN], newest[ODOMETRY]))
+    assert len(first) >= 6
 
 
 def test_readings_are_those_of_the_observation(rendering_env):

@@ -1,9 +1,11 @@
 """The page: real requests to a real server."""
 
+import dataclasses
 import http.client
 import io
 import json
 import socket
+import time
 
 import numpy as np
 import psutil
@@ -11,9 +13,12 @@ import pytest
 from PIL import Image
 from viewer_sessions import SEVERAL_STATIONS, StraightPlanner
 
+from vla_simulation.environment import DockingEnv
 from vla_simulation.errors import SimulationError
+from vla_simulation.suites import load_suite
+from vla_simulation.viewer.live import run_live
 from vla_simulation.viewer.page import PageServer
-from vla_simulation.viewer.session import EpisodeChoice, Session
+from vla_simulation.viewer.session import LINGER_S, EpisodeChoice, Session
 
 
 @pytest.fixture
@@ -113,6 +118,31 @@ def test_nobody_else_can_connect(page):
         if link.status == psutil.CONN_LISTEN and link.laddr.port == port
     ]
     assert [address.ip for address in listening] == ["127.0.0.1"]
+
+
+def test_live_keeps_to_the_clock():
+    """Half a second of driving and what an episode lingers for, in real time."""
+    env = DockingEnv(dataclasses.replace(load_suite("nominal"), time_limit_s=0.5), render=False)
+    ended = []
+    try:
+        session = Session(env, StraightPlanner(), "expert", EpisodeChoice(SEVERAL_STATIONS))
+        session.picture(shadows=False)  # the first one takes longer
+        with PageServer(session) as page:
+            begin_s = time.monotonic()
+            run_live(
+                session,
+                page,
+                window=False,
+                episodes=1,
+                on_end=lambda: ended.append(session.moment().truth.time_s),
+            )
+            wall_s = time.monotonic() - begin_s
+            assert page.state()["seed"] == SEVERAL_STATIONS
+            assert ask(page, "/picture.jpg")[0] == 200
+    finally:
+        env.close()
+    assert ended == [pytest.approx(0.5 + LINGER_S)]
+    assert wall_s >= 0.95 * ended[0]
 
 
 def test_closed_page_frees_its_port(session):

@@ -8,8 +8,9 @@ import numpy as np
 
 from vla_core.geometry import Pose2D
 from vla_simulation.errors import SimulationError
-from vla_simulation.mjcf import DRAWN_GROUPS, HIDDEN_GROUP
+from vla_simulation.mjcf import DECAL_GROUP, DRAWN_GROUPS, HIDDEN_GROUP
 from vla_simulation.opengl import create_renderer, mujoco
+from vla_simulation.scenes import scenery
 from vla_simulation.scenes.footprints import corridor
 from vla_simulation.scenes.scene import Scene
 from vla_simulation.world import WorldIndex
@@ -30,6 +31,9 @@ class Views:
         self._model = model
         self._index = index
         self._key_light = model.light("key").id
+        self._shadowless = model.geom_group == DECAL_GROUP
+        room = ("floor", *scenery.WALL_NAMES)
+        self._shadowless[[model.geom(name).id for name in room]] = True
         self._renderers: dict[tuple[tuple[int, int], bool], mujoco.Renderer] = {}
         self._option = mujoco.MjvOption()
         self._option.geomgroup[:] = 0
@@ -54,6 +58,7 @@ class Views:
         if view == "camera":
             mujoco.mj_camlight(self._model, data)
             renderer.update_scene(data, self._model.camera("camera").id, self._option)
+            self._leave_out_of_shadow_maps(renderer)
             return renderer.render()
         camera = _third_person(view, world_from_base, scene)
         with contextlib.ExitStack() as stack:
@@ -64,7 +69,18 @@ class Views:
                 stack.enter_context(self._free_sight(camera, world_from_base, scene))
             mujoco.mj_camlight(self._model, data)
             renderer.update_scene(data, camera, self._option)
+            self._leave_out_of_shadow_maps(renderer)
             return renderer.render()
+
+    def _leave_out_of_shadow_maps(self, renderer: mujoco.Renderer) -> None:
+        """Let floor, walls and decals cast no shadows.
+
+        Walls would keep out the lights, which stand for lamps inside; floor and decals would be
+        covered with the interference of two depth maps.
+        """
+        for geom in renderer.scene.geoms[: renderer.scene.ngeom]:
+            if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM and self._shadowless[geom.objid]:
+                geom.category = mujoco.mjtCatBit.mjCAT_DECOR
 
     def close(self) -> None:
         """Free all OpenGL contexts."""

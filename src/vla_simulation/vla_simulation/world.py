@@ -117,7 +117,7 @@ def _texture_images() -> dict[str, np.ndarray]:
     images |= {f"wall_{name}": draw() for name, draw in textures.WALLS.items()}
     images |= {f"digit_{k}": signs.digit_sign(k) for k in station_model.DIGITS}
     images |= {f"{name}_marker": signs.marker(k) for k, name in enumerate(STATIONS)}
-    return images | {"props": atlas.prop_atlas().image, "decals": atlas.decal_atlas().image}
+    return images | {"props": atlas.PROPS.image, "decals": atlas.DECALS.image}
 
 
 def _meshes(config: SimulationConfig) -> dict[str, Mesh]:

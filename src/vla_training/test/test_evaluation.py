@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,19 +8,23 @@ import pytest
 from vla_core.chunk_policy import ChunkPolicy
 from vla_core.errors import BundleError
 from vla_core.frames import Frame
+from vla_core.geometry import Pose2D
+from vla_core.keys import IMAGE, ODOMETRY, SCAN
 from vla_simulation.controllers.expert import expert_action
+from vla_simulation.controllers.pose_filter import pose_difference
 from vla_simulation.environment import DockingEnv
 from vla_simulation.seeds import FIRST_HELD_OUT_SEED
 from vla_training.errors import EvaluationError
-from vla_training.evaluation.drivers import PolicyDriver
-from vla_training.evaluation.evaluate import (
+from vla_training.evaluation.classical import navigation_guess
+from vla_training.evaluation.drivers import ExpertDriver, PolicyDriver
+from vla_training.evaluation.evaluate import evaluate, make_driver, make_environment
+from vla_training.evaluation.intervals import wilson_interval
+from vla_training.evaluation.report import (
     EvaluationConfig,
     EvaluationReport,
-    evaluate,
-    make_driver,
     summary_table,
+    swap_figures,
 )
-from vla_training.evaluation.intervals import wilson_interval
 from vla_training.evaluation.rollouts import run_episode
 
 DESIGNED = [
@@ -107,10 +112,7 @@ def test_one_process_gives_the_same_episodes(expert_report):
 
 
 def test_a_report_without_success_has_no_errors(expert_report):
-    failed = [
-        type(result)(**{**vars(result), "success": False, "outcome": "timeout"})
-        for result in expert_report.results
-    ]
+    failed = [replace(result, success=False, outcome="timeout") for result in expert_report.results]
     report = EvaluationReport(EvaluationConfig("expert"), tuple(failed), 1.0)
     values = report.to_dict()
     assert values["successes"] == 0
@@ -161,12 +163,12 @@ def test_latency_is_compensated_by_the_chunk(bundle, env, latency):
     policy = ExpertPolicy(bundle, env, clockwork=True)
     driver = PolicyDriver(policy, latency_ticks=latency)
     env.reset(seed=1)
-    driver.reset()
+    driver.reset(env)
     commands = []
     for _ in range(12):
         command = driver.command(env)
         commands.append(command)
-        env.advance(command.astype(np.float32))
+        env.step(command.astype(np.float32))
     step = max(1, latency)
     assert policy.ticks == list(range(0, 12, step))
     ages = [round(command[1] / 0.01) for command in commands]
@@ -191,9 +193,9 @@ def test_open_loop_asks_once_a_chunk(bundle, env):
     policy = ExpertPolicy(bundle, env, clockwork=True)
     driver = PolicyDriver(policy, mode="open_loop", latency_ticks=1)
     env.reset(seed=1)
-    driver.reset()
+    driver.reset(env)
     for _ in range(40):
-        env.advance(driver.command(env).astype(np.float32))
+        env.step(driver.command(env).astype(np.float32))
     assert len(policy.ticks) <= 6
     assert driver.interventions["starved"] == 1
 
@@ -221,6 +223,139 @@ def test_a_policy_for_another_robot_is_refused(bundle, tmp_path):
         PolicyDriver(ChunkPolicy(Slower(), lambda feeds: feeds["image"]))
 
 
-def test_the_drivers_by_name(bundle):
-    assert type(make_driver(EvaluationConfig("expert"))).__name__ == "ExpertDriver"
-    assert type(make_driver(EvaluationConfig(str(bundle.path)))).__name__ == "PolicyDriver"
+@pytest.mark.parametrize(
+    ("name", "driver", "streams"),
+    [
+        ("expert", "ExpertDriver", set()),
+        ("fiducial", "FiducialDriver", {IMAGE, ODOMETRY}),
+        ("scan_matching", "ScanMatchingDriver", {SCAN, ODOMETRY}),
+    ],
+)
+def test_a_driver_by_name_gets_the_sensors_that_it_looks_at(name, driver, streams):
+    made = make_driver(EvaluationConfig(name))
+    assert type(made).__name__ == driver
+    assert made.streams == streams
+    if IMAGE not in streams:
+        assert IMAGE not in make_environment("nominal", made).observation_space.spaces
+
+
+def test_a_bundle_makes_a_policy_driver(bundle):
+    driver = make_driver(EvaluationConfig(str(bundle.path)))
+    assert type(driver).__name__ == "PolicyDriver"
+    assert driver.streams == {IMAGE, SCAN, ODOMETRY}
+
+
+@pytest.fixture(scope="module")
+def swapped_report():
+    return evaluate("expert", "nominal", episodes=8, swap=True, jobs=1, progress=False)
+
+
+def test_the_swap_runs_every_seed_with_two_stations_again(swapped_report):
+    values = swapped_report.to_dict()
+    several = [result.seed for result in swapped_report.results if result.station_count > 1]
+    assert 0 < len(several) < 8  # this test needs both kinds of scenes
+    assert [result.seed for result in swapped_report.swapped] == several
+    assert values["swap_pairs"] == len(several)
+    assert values["swap_left_out"] == 8 - len(several)
+    # The expert goes where the sentence says.
+    assert values["both_right"] == values["swapped_successes"] == len(several)
+    assert values["same_station_twice"] == 0
+    assert values["episodes"] == 8
+    assert len(values["swapped_records"]) == len(several)
+
+
+def test_the_swap_changes_the_sentence_and_the_goal_alone(swapped_report):
+    own = {result.seed: result for result in swapped_report.results}
+    for other in swapped_report.swapped:
+        mine = own[other.seed]
+        assert other.swapped
+        assert not mine.swapped
+        assert other.goal != mine.goal
+        assert other.instruction != mine.instruction
+        assert other.naming == mine.naming
+        assert other.docked_station == other.goal
+
+
+def test_without_a_swap_the_report_does_not_speak_of_it(expert_report):
+    assert not any("swap" in key or "both" in key for key in expert_report.to_dict())
+
+
+def test_who_ignores_the_sentence_is_found_out(swapped_report):
+    """Docked at one station whatever the sentence: right half of the time, never twice."""
+    own = [result for result in swapped_report.results if result.station_count > 1]
+    deaf = [
+        replace(
+            other,
+            success=False,
+            outcome="wrong_station",
+            wrong_station=True,
+            docked_station=mine.docked_station,
+        )
+        for mine, other in zip(own, swapped_report.swapped, strict=True)
+    ]
+    figures = swap_figures(own, deaf)
+    assert figures["both_right"] == figures["swapped_successes"] == 0
+    assert figures["same_station_twice"] == figures["swap_pairs"] == len(own)
+    lost = [replace(result, success=False, docked_station=None) for result in own]
+    assert swap_figures(lost, lost)["same_station_twice"] == 0
+    assert swap_figures(own, [])["both_right_rate"] is None
+
+
+def test_figures_are_split_by_naming_and_by_stations(swapped_report):
+    values = swapped_report.to_dict()
+    for split, field in (("by_naming", "naming"), ("by_station_count", "station_count")):
+        assert sum(part["episodes"] for part in values[split].values()) == 8
+        assert set(values[split]) == {str(record[field]) for record in values["records"]}
+
+
+def test_a_collision_names_its_parties(env):
+    class Blind(ExpertDriver):
+        """Drives on whatever stands there."""
+
+        def command(self, env):
+            return np.array([0.4, 0.0])
+
+    result = run_episode(env, Blind(), seed=3)
+    assert result.outcome == "collision"
+    assert not result.success
+    assert " and " in result.collision_with
+
+
+def test_a_wrong_station_ends_the_episode_and_is_counted(env):
+    class Disobedient(ExpertDriver):
+        """Docks at the station after the commanded one."""
+
+        def command(self, env):
+            stations = env.scene.stations
+            other = stations[(env.scene.goal + 1) % len(stations)]
+            return np.array(
+                expert_action(env.truth.world_from_base.relative_to(other.world_from_dock))
+            )
+
+    seed = next(seed for seed in range(50) if station_count(env, seed) > 1)
+    result = run_episode(env, Disobedient(), seed)
+    assert result.outcome == "wrong_station"
+    assert result.wrong_station
+    assert not result.success
+    assert result.docked_station not in (None, result.goal)
+
+
+def station_count(env, seed):
+    env.reset(seed=seed)
+    return len(env.scene.stations)
+
+
+def test_the_classical_peers_dock_by_their_sensors_alone():
+    for name in ("fiducial", "scan_matching"):
+        report = evaluate(name, "single", episodes=2, jobs=1, progress=False)
+        assert report.successes == 2, name
+        assert all(abs(result.lateral_error_mm) < 8.0 for result in report.results)
+
+
+def test_a_navigation_guess_has_the_error_that_it_claims():
+    pose = Pose2D(-1.5, 0.3, 0.1)
+    errors = [pose_difference(navigation_guess(pose, s).dock_from_base, pose) for s in range(400)]
+    claimed = np.sqrt(np.diag(navigation_guess(pose, 0).covariance))
+    assert np.std(errors, axis=0) == pytest.approx(claimed, rel=0.12)
+    assert (np.abs(np.mean(errors, axis=0)) < 4 * claimed / 20).all()
+    assert navigation_guess(pose, 7).dock_from_base == navigation_guess(pose, 7).dock_from_base

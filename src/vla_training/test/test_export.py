@@ -18,7 +18,7 @@ def test_a_bundle_says_where_it_comes_from(bundle, trained):
     assert manifest.opset == export.OPSET
     assert 0.0 <= manifest.parity_error < 1e-4
     (data,) = manifest.datasets
-    assert data["training_episodes"] + data["validation_episodes"] == 6
+    assert sum(data[f"{split}_episodes"] for split in ("training", "validation", "test")) == 6
     assert data["training_frames"] > 0
     assert len(data["episodes_sha256"]) == 64
     assert manifest.extra["training"]["steps"] == trained.steps

@@ -30,7 +30,7 @@ def summary(tmp_path_factory):
     named = {**METADATA, "vla.instruction": SENTENCE}
     write_small_bag(folder / "first", small_messages(20, 1), STORAGES["ours"], named)
     write_small_bag(folder / "second", small_messages(16, 2))
-    plain = without_camera(small_messages(140, 3), 60, 100)
+    plain = without_camera(small_messages(150, 3), 60, 100)
     write_small_bag(folder / "third", plain, metadata={})
     write_small_bag(folder / "unwanted", small_messages(), metadata={"vla.outcome": "failure"})
     damaged = write_small_bag(folder / "damaged", small_messages(seed=4), STORAGES["ours"])
@@ -120,7 +120,7 @@ def test_streams_have_their_rates_ages_and_gaps(files):
     report, _ = files
     image, scan = report["streams"]["image"], report["streams"]["scan"]
     assert image["rate_hz"]["median"] == pytest.approx(20.0)
-    assert image["rate_hz"]["min"] == pytest.approx(20.0 * 99 / 139, rel=0.01)
+    assert image["rate_hz"]["min"] == pytest.approx(20.0 * 109 / 149, rel=0.01)
     assert image["max_gap_s"] == pytest.approx(2.05)
     assert scan["rate_hz"]["median"] == pytest.approx(10.0)
     assert scan["age_s"]["max"] < 0.1

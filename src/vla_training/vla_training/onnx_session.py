@@ -31,8 +31,12 @@ def make_runner(model: Path) -> Callable[[Feeds], np.ndarray]:
         # ONNX Runtime's exceptions have no common base.
         raise EvaluationError(f"model {model} cannot be loaded: {error}") from error
 
+    # As in the policy node: a graph need not look at everything.
+    wanted = [item.name for item in session.get_inputs()]
+
     def run(feeds: Feeds) -> np.ndarray:
-        return session.run([keys.MODEL_OUTPUT], feeds)[0]
+        used = {name: feeds[name] for name in wanted if name in feeds}
+        return session.run([keys.MODEL_OUTPUT], used)[0]
 
     return run
 

@@ -21,17 +21,15 @@ from torch.optim.swa_utils import AveragedModel
 from vla_core import keys
 from vla_training.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from vla_training.configuration import to_dict
-from vla_training.dataset.augmentation import Augmentation
-from vla_training.dataset.prefetching import Prefetcher
-from vla_training.dataset.storage import Storage
-from vla_training.dataset.windows import Batch, DockingDataset, ShuffledBatches
-from vla_training.errors import DatasetError, TrainingError
+from vla_training.dataset.batch import Batch
+from vla_training.errors import TrainingError
 from vla_training.losses import LossConfig, policy_loss
 from vla_training.metrics import MetricsLog, offline_metrics
 from vla_training.models import DockingCnn, build_model
 from vla_training.optimization import RampedAverage, keep_freed_memory, make_optimizer
 from vla_training.progress import ProgressBar, progress_bar
 from vla_training.training_config import TrainingConfig
+from vla_training.training_data import TrainingData
 
 CHECKPOINT_FILE = "checkpoint.pt"
 CONFIG_FILE = "config.yaml"
@@ -112,12 +110,8 @@ class Trainer:
             torch.set_num_threads(config.threads)
         keep_freed_memory()
         self._accelerator = Accelerator()
-        self._data = self._open("training")
-        self._validation = self._validation_data()
-        self._augment = Augmentation(
-            config.augmentation, self._data.contract, self._data.vocabulary
-        )
-        self._shuffle = ShuffledBatches(len(self._data), config.batch_size, config.seed)
+        self._batches = TrainingData(config, self._accelerator.device)
+        self._data = self._batches.training
         torch.manual_seed(config.seed)
         policy = build_model(
             config.model, self._data.contract, self._data.statistics, self._data.vocabulary.size
@@ -142,20 +136,6 @@ class Trainer:
         if resume and checkpoint.is_file():
             self._restore(load_checkpoint(checkpoint))
 
-    def _open(self, split: str) -> DockingDataset:
-        vocabulary = None if split == "training" else self._data.vocabulary
-        storage = cast("Storage", self._config.storage)
-        device = self._accelerator.device
-        return DockingDataset(
-            self._config.dataset, split, vocabulary, storage=storage, device=device
-        )
-
-    def _validation_data(self) -> DockingDataset | None:
-        try:
-            return self._open("validation")
-        except DatasetError:
-            return None
-
     def run(self, progress: bool = True, stop_after: int | None = None) -> TrainingResult:
         """Step to the end of the run.
 
@@ -172,7 +152,7 @@ class Trainer:
         first, begun_s = self._step, self._spent_s
         with (
             progress_bar("training", config.steps, progress) as bar,
-            Prefetcher(self._batch, first, last, config.prefetch) as batches,
+            self._batches.batches(first, last) as batches,
         ):
             bar.advance(steps=first)
             while self._step < last:
@@ -197,19 +177,9 @@ class Trainer:
             metrics=self._metrics,
         )
 
-    def _batch(self, step: int) -> Batch:
-        """The augmented batch of a step, on the device; called ahead of time, in a thread."""
-        generator = torch.Generator().manual_seed(self._step_seed(step))
-        batch = self._data.batch(self._shuffle.indices(step))
-        batch = {key: value.to(self._accelerator.device) for key, value in batch.items()}
-        return self._augment(batch, generator)
-
-    def _step_seed(self, step: int) -> int:
-        return self._config.seed * 1_000_003 + step
-
     def _advance(self, batch: Batch) -> dict[str, float]:
         """One optimizer step; returns the parts of the loss."""
-        torch.manual_seed(self._step_seed(self._step))
+        torch.manual_seed(self._batches.step_seed(self._step))
         self._module.train()
         loss, parts = self._module(batch)
         self._accelerator.backward(loss)
@@ -230,10 +200,10 @@ class Trainer:
         return values
 
     def _validate(self, parts: dict[str, float], bar: ProgressBar, data_wait: float) -> None:
-        if self._validation is not None:
+        if self._batches.validation is not None:
             self._metrics = offline_metrics(
                 cast("DockingCnn", self._average.module),
-                self._validation,
+                self._batches.validation,
                 self._config.loss,
                 self._accelerator.device,
                 self._config.validation_samples,

@@ -52,12 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pack", action="store_true", help="one self-contained file in place of index and parts"
     )
     parser.add_argument("--compression", choices=("lzf", "gzip"), help="of the images, with --pack")
-    parser.add_argument(
+    report = parser.add_mutually_exclusive_group()
+    report.add_argument(
         "--report",
         type=Path,
         metavar="FILE",
-        help="write a report: .html (and .json beside it), or .json alone",
+        help="what was used, dropped and why: .html (and .json beside it), or .json alone "
+        "(default: .report.html beside the data set)",
     )
+    report.add_argument("--no-report", action="store_true", help="write none")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="convert on the workers of this Dask scheduler"
@@ -115,8 +118,9 @@ def run(args: argparse.Namespace) -> int:
         scheduler=args.scheduler,
         progress=not args.json,
     )
-    if args.report is not None:
-        write_report(summary, args.report)
+    report = None if args.no_report else args.report or args.out.with_suffix(".report.html")
+    if report is not None:
+        write_report(summary, report)
     skipped = [
         {"bag": str(bag.bag), "reason": bag.reason, "damaged": bag.damaged}
         for bag in summary.skipped
@@ -130,6 +134,7 @@ def run(args: argparse.Namespace) -> int:
             "converted": summary.converted,
             "reused": summary.reused,
             "skipped": skipped,
+            "report": str(report) if report else None,
             "duration_s": summary.duration_s,
         }
         print(json.dumps(figures, indent=2))
@@ -142,4 +147,6 @@ def run(args: argparse.Namespace) -> int:
         f"{summary.converted} bags converted, {summary.reused} unchanged, "
         f"in {summary.duration_s:.1f} s"
     )
+    if report is not None:
+        print(f"report: {report}")
     return 0

@@ -2,8 +2,8 @@
 
 Detection and the first pose are OpenCV's: Garrido-Jurado et al., "Automatic generation and
 detection of highly reliable fiducial markers under occlusion", Pattern Recognition 2014; Collins
-and Bartoli, "Infinitesimal plane-based pose estimation", IJCV 2014. As the robot stays on the floor,
-only three numbers are unknown; they are refined on the corners alone.
+and Bartoli, "Infinitesimal plane-based pose estimation", IJCV 2014. In between, straight edges make
+the corners more exact; after it, only the three numbers of a robot on the floor are refined.
 """
 
 import math
@@ -15,7 +15,8 @@ import numpy as np
 from vla_core.geometry import Pose2D, wrap_angle
 from vla_core.keys import IMAGE
 from vla_core.readings import ImageReading, Reading
-from vla_simulation.config import CameraConfig
+from vla_simulation.controllers.camera_model import CameraModel
+from vla_simulation.controllers.markers import Marker, edge_points
 from vla_simulation.controllers.pose_filter import PoseMeasurement, pose_difference
 
 _REFINEMENTS = 8
@@ -23,74 +24,6 @@ _CONVERGED = 1e-7
 _DIFFERENCE_STEP = 1e-6
 _MAX_RESIDUAL_PX = 2.0
 _MIN_EDGE_POINTS = 4
-_MODULES = 6
-_MIN_CONTRAST = 25.0
-
-
-@dataclass(frozen=True)
-class CameraModel:
-    """What `camera_info` and the static transforms tell about a camera.
-
-    Attributes:
-        matrix: (3, 3) K: pixels from normalised coordinates.
-        distortion: (5,) D of the plumb_bob model: k1, k2, p1, p2, k3.
-        base_from_optical: (4, 4), REP-103 optical frame: x right, y down, z forward.
-    """
-
-    matrix: np.ndarray
-    distortion: np.ndarray
-    base_from_optical: np.ndarray
-
-    @classmethod
-    def of(cls, config: CameraConfig) -> "CameraModel":
-        """The calibration that the simulated robot publishes."""
-        matrix, distortion = np.array(config.matrix), np.array(config.distortion)
-        return cls(matrix, distortion, mounted_camera(config))
-
-
-@dataclass(frozen=True)
-class Marker:
-    """A marker on a station.
-
-    Attributes:
-        number: in the dictionary.
-        size_m: edge of the black square.
-        dock_from_marker: (4, 4), marker frame: x right and y up for who looks at it, z towards him.
-    """
-
-    number: int
-    size_m: float
-    dock_from_marker: np.ndarray
-
-    @property
-    def corners(self) -> np.ndarray:
-        """(4, 3) [m] in the marker frame: top left, top right, bottom right, bottom left."""
-        half = self.size_m / 2
-        return np.array(
-            [[-half, half, 0.0], [half, half, 0.0], [half, -half, 0.0], [-half, -half, 0.0]]
-        )
-
-
-def mounted_camera(config: CameraConfig) -> np.ndarray:
-    """(4, 4) base_from_optical of a camera that is pitched down."""
-    sin, cos = math.sin(config.pitch_down_rad), math.cos(config.pitch_down_rad)
-    transform = np.eye(4)
-    transform[:3, :3] = np.array([[0.0, -sin, cos], [-1.0, 0.0, 0.0], [0.0, -cos, -sin]])
-    transform[:3, 3] = (config.x_m, 0.0, config.z_m)
-    return transform
-
-
-def upright_marker(front_m: float, height_m: float) -> np.ndarray:
-    """(4, 4) dock_from_marker of a marker that faces a robot in front of the dock.
-
-    Args:
-        front_m: the marker's plane, in the dock frame.
-        height_m: its centre above the floor.
-    """
-    transform = np.eye(4)
-    transform[:3, :3] = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    transform[:3, 3] = (front_m, 0.0, height_m)
-    return transform
 
 
 class FiducialPoseSource:
@@ -299,37 +232,3 @@ class _Fit:
     pose: Pose2D
     covariance: np.ndarray
     residual_px: float
-
-
-def edge_points(grey: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Where brightness rises across an edge of a dark square, to a fraction of a pixel.
-
-    Args:
-        grey: (H, W) uint8.
-        start: (2,) corner [px]; going from it to the end, the square lies to the right.
-        end: (2,) next corner [px].
-
-    Returns:
-        (N, 2) [px] along the edge; fewer than its length where there is too little contrast.
-    """
-    along = end - start
-    length = float(np.linalg.norm(along))
-    if length < _MODULES:
-        return np.zeros((0, 2))
-    along = along / length
-    outward = np.array([along[1], -along[0]])
-    # Neither the code inside nor what lies beyond the white margin belongs to the edge.
-    reach = min(4.0, 0.7 * length / _MODULES)
-    depths = np.linspace(-reach, reach, 2 * math.ceil(2 * reach) + 1)
-    marks = np.arange(0.08 * length, 0.92 * length, 1.0)
-    places = start + marks[:, None, None] * along + depths[None, :, None] * outward
-    profile = cv2.remap(
-        grey, places[..., 0].astype(np.float32), places[..., 1].astype(np.float32), cv2.INTER_LINEAR
-    ).astype(np.float64)
-    rise = np.maximum(np.diff(profile, axis=1), 0.0)
-    total = rise.sum(axis=1)
-    clear = total > _MIN_CONTRAST
-    middles = (depths[:-1] + depths[1:]) / 2
-    depth = (rise[clear] * middles).sum(axis=1) / total[clear]
-    points: np.ndarray = start + marks[clear, None] * along + depth[:, None] * outward
-    return points

@@ -42,6 +42,8 @@ class ScanMatcherParameters:
     through_m: float = 0.12
     """A beam confirms the outline that it should meet if its range is off by less than the former,
     and contradicts it if it goes on behind it by more than the latter."""
+    beside_m: float = 0.25
+    """On either side of its front a station has this much free space."""
     min_confirmed: float = 0.7
     """Share of the beams that tell."""
     candidates: int = 4
@@ -107,7 +109,7 @@ class ScanMatchingPoseSource:
             for start in starts
             if (fit := self._fit(points, start)) is not None and self._plausible(fit, guess)
         ]
-        confirmed = [self._confirmed(reading, fit.dock_from_base) for fit in fits]
+        confirmed = [self._confirmed(reading, points, fit.dock_from_base) for fit in fits]
         if not fits or max(confirmed) < p.min_confirmed:
             return None
         return fits[int(np.argmax(confirmed))]
@@ -169,10 +171,12 @@ class ScanMatchingPoseSource:
         allowed = guess.covariance + np.diag([self.parameters.margin_m / 5] * 2 + [0.05]) ** 2
         return float(away @ np.linalg.solve(allowed, away)) < GATE
 
-    def _confirmed(self, scan: ScanReading, pose: Pose2D) -> float:
-        """Share of the beams that meet the outline where it is for a pose, of those that tell.
+    def _confirmed(self, scan: ScanReading, points: np.ndarray, pose: Pose2D) -> float:
+        """Share of the beams that a pose explains, of those that tell.
 
-        Beams that end before it (something stands in the way) or return nothing do not tell.
+        A beam tells if it is aimed at the outline and ends there or goes on behind it, or if it
+        ends beside the outline's front, where a wall would go on and a station does not. Beams
+        that end before the outline (something stands in the way) or return nothing do not tell.
         """
         p = self.parameters
         scanner = pose @ self._base_from_scanner
@@ -189,6 +193,10 @@ class ScanMatchingPoseSource:
         beyond = scan.ranges[aimed] - expected[aimed]
         hits = int((np.abs(beyond) < p.hit_m).sum())
         misses = int((beyond > p.through_m).sum())
+        in_dock = _moved(points, pose.x, pose.y, pose.yaw)
+        ahead, aside = in_dock[:, 0] - self._low[0], np.abs(in_dock[:, 1]) - self._high[1]
+        beside = (np.abs(ahead) < p.beside_m / 3) & (aside > p.hit_m / 2) & (aside < p.beside_m)
+        misses += int(beside.sum())
         return hits / (hits + misses) if hits >= p.min_points else 0.0
 
     def _fit(self, points: np.ndarray, start: Pose2D) -> PoseMeasurement | None:

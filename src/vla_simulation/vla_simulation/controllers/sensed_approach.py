@@ -6,7 +6,7 @@ law. Nothing here knows the true pose.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from vla_core.geometry import Pose2D, wrap_angle
@@ -50,11 +50,11 @@ class SensedApproachParameters:
     search_rad: float = math.radians(70.0)
     """It turns this far to the left, as far to the right, back to the middle, and gives up."""
     search_radps: float = 0.4
-    rest_m: float = 0.0025
-    rest_rad: float = 0.012
+    rest_m: float = 0.002
+    rest_rad: float = 0.007
     """Once at rest in the dock it stays so unless the estimate moves further than this from the
     docked pose along the dock's axis or in heading: it does not follow its sensor's noise."""
-    filter: PoseFilterParameters = PoseFilterParameters()
+    filter: PoseFilterParameters = field(default_factory=PoseFilterParameters)
 
 
 class SensedApproach:

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from vla_simulation.config import SimulationConfig
-from vla_simulation.controllers.fiducial import Marker, upright_marker
+from vla_simulation.controllers.markers import Marker, upright_marker
 from vla_simulation.controllers.outline import section, seen_from
 from vla_simulation.scenes.station_model import MARKER_HEIGHT_M, MARKER_SIZE_M
 from vla_simulation.scenes.station_shapes import station_solids

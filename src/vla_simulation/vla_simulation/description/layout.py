@@ -47,7 +47,7 @@ LAYOUT = Layout(
         "pallet_4": Pose2D(-4.1, 0.2, _NORTH),
         "cartons_2": Pose2D(1.4, -3.3, 0.3),
         "drum_0": Pose2D(2.3, -3.4, 0.0),
-        "forklift_0": Pose2D(-2.7, 1.0, 0.35),
+        "forklift_0": Pose2D(-2.4, 1.35, 0.35),
         "person_0": Pose2D(-0.4, -1.9, 2.2),
         "column_0": Pose2D(0.0, 1.9, _EAST),
         "column_1": Pose2D(2.4, -2.2, _EAST),

@@ -69,4 +69,4 @@ def mean_colour(image: np.ndarray) -> tuple[float, float, float]:
 def _texture(name: str) -> np.ndarray:
     if name.startswith("digit_"):
         return signs.digit_sign(int(name.removeprefix("digit_")))
-    return {"props": atlas.prop_atlas, "decals": atlas.decal_atlas}[name]().image
+    return {"props": atlas.PROPS, "decals": atlas.DECALS}[name].image

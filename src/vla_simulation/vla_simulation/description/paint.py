@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from vla_simulation.description.media import mean_colour
-from vla_simulation.description.parts import IDENTITY, Material, Shape
+from vla_simulation.description.parts import Material, Shape
+from vla_simulation.description.rotations import IDENTITY
 from vla_simulation.scenes.meshes import Mesh
-from vla_simulation.scenes.textures.atlas import Atlas, Tile, decal_atlas
+from vla_simulation.scenes.textures.atlas import DECALS, Atlas, Tile
 
 _PREFIX = "paint_"
 _HALF_THICKNESS_M = 0.0004
@@ -15,7 +16,7 @@ _HALF_THICKNESS_M = 0.0004
 
 def painted_boxes(mesh: Mesh) -> tuple[Shape, ...]:
     """The quads of a mesh that show a plain paint; shadows and dirt are left to Gazebo's lights."""
-    decals = decal_atlas()
+    decals = DECALS
     paints = {name: tile for name, tile in decals.tiles.items() if name.startswith(_PREFIX)}
     shapes = []
     for points, texcoords in _quads(mesh):

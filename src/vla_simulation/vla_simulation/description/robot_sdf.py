@@ -4,31 +4,36 @@ import math
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
-from vla_simulation.config import PHYSICS_PERIOD_S, SimulationConfig
+from vla_simulation.config import SimulationConfig
 from vla_simulation.description import interface as names
-from vla_simulation.description.parts import Joint, Part, read_materials, read_part
-from vla_simulation.description.sdf import link, plugin, pose, sdf_file
-from vla_simulation.description.xml_text import element, group, leaves, numbers
-from vla_simulation.environment import ACTION_HIGH, ACTION_LOW
+from vla_simulation.description.parts import Joint, Part, Shape, read_materials, read_part
+from vla_simulation.description.robot_systems import rate_hz, robot_systems
+from vla_simulation.description.sdf import link, pose, sdf_file
+from vla_simulation.description.xml_text import element, group, numbers
+from vla_simulation.environment import ACTION_HIGH
 from vla_simulation.errors import SimulationError
 from vla_simulation.robot import robot_model
 from vla_simulation.suites import load_suite
 
-_CHARGING_DELAY_S = 0.2
-_BATTERY_VOLTS = (22.4, 28.8)
-_BATTERY_AH = 20.0
-_BATTERY_START = 0.3
-_CHARGING_H = 1.7
-_DRIVING_W = 46.0
 _GREY_LEVELS = 255.0
-_SIDES = ("left", "right")
 
 
 def read_robot(config: SimulationConfig) -> Part:
-    """The robot's bodies as the simulator builds them, without a payload."""
+    """The robot's bodies as the simulator builds them, without a payload, its tyres flat."""
     base = read_part(robot_model.robot_body(config), read_materials(robot_model.MATERIALS))
-    jointed = tuple(child for child in base.children if child.name != robot_model.PAYLOAD_BODY)
+    jointed = tuple(
+        replace(child, shapes=tuple(_flat_tyre(shape) for shape in child.shapes))
+        for child in base.children
+        if child.name != robot_model.PAYLOAD_BODY
+    )
     return replace(base, children=jointed)
+
+
+def _flat_tyre(shape: Shape) -> Shape:
+    """A crowned tyre as a cylinder: URDF has no ellipsoid, and Gazebo makes a mesh of it."""
+    if shape.kind != "ellipsoid" or shape.size[0] != shape.size[1]:
+        return shape
+    return replace(shape, kind="cylinder", size=(shape.size[0], shape.size[2]))
 
 
 def robot_sdf(config: SimulationConfig) -> str:
@@ -47,7 +52,7 @@ def robot_sdf(config: SimulationConfig) -> str:
                 "joint, expected a hinge or a slide; teach vla_simulation.description.robot_sdf"
             )
         model.append(_joint(child.joint, name, config))
-    model.extend(_systems(config))
+    model.extend(robot_systems(config))
     return sdf_file(model)
 
 
@@ -121,7 +126,7 @@ def _camera(config: SimulationConfig, noise: float) -> ET.Element:
         "sensor",
         pose((0.0, 0.0, 0.0), relative_to=names.CAMERA_FRAME),
         element("topic", names.IMAGE_TOPIC),
-        element("update_rate", _rate_hz(config.camera.period_steps)),
+        element("update_rate", rate_hz(config.camera.period_steps)),
         element(
             "camera",
             element("camera_info_topic", names.CAMERA_INFO_TOPIC),
@@ -175,7 +180,7 @@ def _scanner(config: SimulationConfig, noise_m: float) -> ET.Element:
         # schema does not know the element; Gazebo's sensors read it.
         element("gz_frame_id", names.SCANNER_FRAME),
         element("topic", names.SCAN_TOPIC),
-        element("update_rate", _rate_hz(config.scanner.period_steps)),
+        element("update_rate", rate_hz(config.scanner.period_steps)),
         element(
             "lidar",
             element("scan", group("horizontal", horizontal)),
@@ -196,92 +201,6 @@ def _contact_sensor(part: str, collision: str = "") -> ET.Element:
         name=f"{part}_contact",
         type="contact",
     )
-
-
-def _systems(config: SimulationConfig) -> list[ET.Element]:
-    robot, encoders_hz = config.robot, _rate_hz(config.robot.encoder_period_steps)
-    drive: dict[str, str | float] = {
-        "left_joint": names.joint_name("left_wheel"),
-        "right_joint": names.joint_name("right_wheel"),
-        "wheel_separation": robot.track_width_m,
-        "wheel_radius": robot.wheel_radius_m,
-        "odom_publish_frequency": encoders_hz,
-        "topic": names.COMMAND_TOPIC,
-        "odom_topic": names.ODOMETRY_TOPIC,
-        "tf_topic": names.TRANSFORM_TOPIC,
-        "frame_id": names.ODOMETRY_FRAME,
-        "child_frame_id": names.BASE_FRAME,
-    }
-    for k, axis in enumerate(("linear", "angular")):
-        limit = (robot.max_linear_acceleration_mps2, robot.max_angular_acceleration_radps2)[k]
-        drive[f"min_{axis}_velocity"] = float(ACTION_LOW[k])
-        drive[f"max_{axis}_velocity"] = float(ACTION_HIGH[k])
-        drive[f"min_{axis}_acceleration"] = -limit
-        drive[f"max_{axis}_acceleration"] = limit
-    joints = [element("joint_name", names.joint_name(f"{side}_wheel")) for side in _SIDES]
-    return [
-        plugin("gz-sim-diff-drive-system", "DiffDrive", *leaves(drive)),
-        plugin(
-            "gz-sim-joint-state-publisher-system",
-            "JointStatePublisher",
-            element("topic", names.JOINT_STATES_TOPIC),
-            element("update_rate", encoders_hz),
-            *joints,
-        ),
-        *_charging(),
-    ]
-
-
-def _charging() -> list[ET.Element]:
-    """A battery that charges once a pin has rested on a plate for as long as the charger waits.
-
-    The touch system reports once; what comes after an undocking is said in the documentation.
-    """
-    empty_v, full_v = _BATTERY_VOLTS
-    touch: dict[str, str | float] = {
-        "target": "_plate",
-        "collision": "left_pin",
-        "namespace": names.TOUCH_NAMESPACE,
-        "time": _CHARGING_DELAY_S,
-        "enabled": "true",
-    }
-    battery: dict[str, str | float] = {
-        "battery_name": names.BATTERY,
-        "voltage": empty_v + (full_v - empty_v) * _BATTERY_START,
-        "open_circuit_voltage_constant_coef": full_v,
-        "open_circuit_voltage_linear_coef": empty_v - full_v,
-        "initial_charge": _BATTERY_START * _BATTERY_AH,
-        "capacity": _BATTERY_AH,
-        "resistance": 0.05,
-        "smooth_current_tau": 0.1,
-        "power_load": _DRIVING_W,
-        "start_draining": "true",
-        "enable_recharge": "true",
-        "recharge_by_topic": "true",
-        "charging_time": _CHARGING_H,
-        # ROS has positive currents charge the battery.
-        "invert_current_sign": "true",
-    }
-    boolean = "gz.msgs.Boolean"
-    return [
-        plugin("gz-sim-touchplugin-system", "TouchPlugin", *leaves(touch)),
-        plugin(
-            "gz-sim-triggered-publisher-system",
-            "TriggeredPublisher",
-            element(
-                "input",
-                element("match", "data: true"),
-                type=boolean,
-                topic=f"/{names.TOUCH_NAMESPACE}/touched",
-            ),
-            element("output", "data: true", type=boolean, topic=names.GZ_RECHARGE_TOPIC),
-        ),
-        plugin("gz-sim-linearbatteryplugin-system", "LinearBatteryPlugin", *leaves(battery)),
-    ]
-
-
-def _rate_hz(period_steps: int) -> float:
-    return 1.0 / (period_steps * PHYSICS_PERIOD_S)
 
 
 def _middle(bounds: tuple[float, float]) -> float:

@@ -8,14 +8,8 @@ from collections.abc import Iterable
 
 from vla_core.geometry import Pose2D
 from vla_simulation.description.media import MEDIA, mesh_file, texture_file
-from vla_simulation.description.parts import (
-    Material,
-    Part,
-    Quaternion,
-    Shape,
-    Vector,
-    rpy_of,
-)
+from vla_simulation.description.parts import Material, Part, Shape
+from vla_simulation.description.rotations import Quaternion, Vector, rpy_of
 from vla_simulation.description.xml_text import document, element, group, names_of, numbers
 
 SDF_VERSION = "1.9"

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from vla_simulation.config import SimulationConfig
 from vla_simulation.description import interface as names
-from vla_simulation.description.parts import Inertia, Material, Part, Shape, rpy_of
+from vla_simulation.description.parts import Inertia, Material, Part, Shape
 from vla_simulation.description.robot_sdf import read_robot
+from vla_simulation.description.rotations import rpy_of
 from vla_simulation.description.xml_text import document, element, numbers
 
 XACRO_NAMESPACE = "http://www.ros.org/wiki/xacro"

@@ -7,14 +7,8 @@ from vla_simulation.description import interface as names
 from vla_simulation.description.layout import Layout, placed_props
 from vla_simulation.description.media import mean_colour
 from vla_simulation.description.paint import painted_boxes
-from vla_simulation.description.parts import (
-    IDENTITY,
-    Material,
-    Part,
-    Shape,
-    read_materials,
-    read_shapes,
-)
+from vla_simulation.description.parts import Material, Part, Shape, read_materials, read_shapes
+from vla_simulation.description.rotations import IDENTITY
 from vla_simulation.description.sdf import (
     planar_pose,
     plugin,

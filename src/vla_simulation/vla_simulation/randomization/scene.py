@@ -15,16 +15,16 @@ class SceneRandomization:
     station_spacing_m: tuple[float, float] = (0.95, 1.6)
     """From one docked pose to the next, along the wall."""
     station_gap_to_wall_m: tuple[float, float] = (0.03, 0.5)
-    """Of the station that stands closest to the wall."""
+    """Of the whole bay."""
     station_depth_m: tuple[float, float] = (0.0, 0.12)
-    """How much further into the room each station stands."""
+    """How much further into the room each of its stations stands."""
     station_yaw_rad: tuple[float, float] = (-0.12, 0.12)
     equal_colour_share: float = 0.3
     """Of the scenes with several stations whose sentence does not name a colour: the share in
     which two stations may have the same one."""
     held_out_looks: bool = False
     """Colours and shapes that no training suite shows."""
-    clutter_count: tuple[int, int] = (8, 18)
+    clutter_count: tuple[int, int] = (10, 20)
     occluder_count: tuple[int, int] = (0, 0)
     """People and other slender things in the bay itself, where they hide parts of the stations."""
     overhead_count: tuple[int, int] = (0, 0)

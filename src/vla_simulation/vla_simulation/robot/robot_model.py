@@ -205,8 +205,12 @@ def _wheel(config: SimulationConfig, name: str, side: int) -> str:
     radius, half_width = robot.wheel_radius_m, robot.wheel_width_m / 2
     along_y = 'quat="0.70710678 0.70710678 0 0"'
     rolling = f'{along_y} condim="3" priority="1" friction="0.9 0.005 0.0001"'
-    tyre_size, hub_size = (radius, half_width), (radius * 0.55, half_width + 0.002)
-    tyre = _contact_part(f"{name}_wheel", "cylinder", (0, 0, 0), tyre_size, "rubber", rolling)
+    # A crowned tyre touches the floor in the middle of its width. A cylinder would stand on its
+    # outer edge in a turn, which widens the track by the width of a tyre.
+    crowned = (radius, radius, half_width)
+    tyre = _collider(f"{name}_wheel", "ellipsoid", (0, 0, 0), crowned, rolling)
+    tread = _part("cylinder", (0, 0, 0), (radius, half_width), "rubber", along_y)
+    hub_size = (radius * 0.55, half_width + 0.002)
     hub = _part("cylinder", (0, 0, 0), hub_size, "robot_shell", along_y)
     position = (0, side * robot.track_width_m / 2, radius)
     return f"""<body name="{name}_wheel" pos="{numbers(position)}">
@@ -214,6 +218,7 @@ def _wheel(config: SimulationConfig, name: str, side: int) -> str:
           frictionloss="{robot.gear_friction_nm:g}" solimpfriction="0.999 0.9999 0.001"/>
         <inertial pos="0 0 0" mass="1.2" diaginertia="0.002 0.0034 0.002"/>
         {tyre}
+        {tread}
         {hub}
       </body>"""
 

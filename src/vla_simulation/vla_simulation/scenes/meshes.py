@@ -1,12 +1,12 @@
 """Builds textured meshes out of quads: a whole prop becomes one mesh, one geom, one draw call."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from vla_simulation.scenes.textures.atlas import Atlas
+from vla_simulation.scenes.textures.atlas import Tile
 
 Vector = tuple[float, float, float]
 
@@ -29,16 +29,19 @@ class Mesh:
 
 
 class MeshBuilder:
-    """Collects quads; pictures come from one atlas.
+    """Collects quads.
 
     Every method returns the builder, so that calls can be chained.
+
+    Args:
+        tile: tells where in the mesh's texture a picture lies.
     """
 
-    def __init__(self, atlas: Atlas) -> None:
-        self._atlas = atlas
-        self._vertices: list[np.ndarray] = []
-        self._normals: list[np.ndarray] = []
-        self._texcoords: list[np.ndarray] = []
+    def __init__(self, tile: Callable[[str], Tile]) -> None:
+        self._tile = tile
+        self._corners: list[np.ndarray] = []
+        self._normals: list[np.ndarray | None] = []
+        self._pictures: list[tuple[float, float, float, float]] = []
 
     def quad(
         self,
@@ -56,17 +59,17 @@ class MeshBuilder:
             part: what of the picture is shown: left, top, right, bottom.
             normals: (4, 3), for a curved surface; that of the flat piece by default.
         """
-        points = np.asarray(corners, float)
-        if normals is None:
-            normal = np.cross(points[1] - points[0], points[3] - points[0])
-            normals = np.tile(normal / np.linalg.norm(normal), (4, 1))
-        box = self._atlas.tile(tile)
-        left, right = (box.left + (box.right - box.left) * part[k] for k in (0, 2))
-        top, bottom = (box.top + (box.bottom - box.top) * part[k] for k in (1, 3))
-        self._vertices.append(points)
+        box = self._tile(tile)
+        width, height = box.right - box.left, box.bottom - box.top
+        self._corners.append(np.asarray(corners, float))
         self._normals.append(normals)
-        self._texcoords.append(
-            np.array([(left, bottom), (right, bottom), (right, top), (left, top)])
+        self._pictures.append(
+            (
+                box.left + width * part[0],
+                box.top + height * part[1],
+                box.left + width * part[2],
+                box.top + height * part[3],
+            )
         )
         return self
 
@@ -104,8 +107,9 @@ class MeshBuilder:
             faces.append((side, [(-hx, -hy, -hz), (-hx, hy, -hz), (hx, hy, -hz), (hx, -hy, -hz)]))
         cos, sin = math.cos(yaw), math.sin(yaw)
         turn = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
-        for tile, corners in faces:
-            self.quad(np.array(corners) @ turn + np.array(centre), tile)
+        placed = np.array([corners for _, corners in faces]) @ turn + np.array(centre)
+        for (tile, _), corners in zip(faces, placed, strict=True):
+            self.quad(corners, tile)
         return self
 
     def prism(
@@ -180,11 +184,19 @@ class MeshBuilder:
 
     def build(self) -> Mesh:
         """The collected mesh."""
-        first = np.arange(0, 4 * len(self._vertices), 4)[:, None]
-        faces = np.concatenate([first + (0, 1, 2), first + (0, 2, 3)], 1).reshape(-1, 3)
+        corners = np.stack(self._corners)  # (Q, 4, 3)
+        flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 3] - corners[:, 0])
+        flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+        normals = np.repeat(flat[:, None], 4, axis=1)
+        for k, curved in enumerate(self._normals):
+            if curved is not None:
+                normals[k] = curved
+        pictures = np.array(self._pictures)
+        texcoords = pictures[:, [0, 3, 2, 3, 2, 1, 0, 1]]
+        first = np.arange(0, 4 * len(corners), 4)[:, None]
         return Mesh(
-            np.concatenate(self._vertices),
-            np.concatenate(self._normals),
-            np.concatenate(self._texcoords),
-            faces,
+            corners.reshape(-1, 3),
+            normals.reshape(-1, 3),
+            texcoords.reshape(-1, 2),
+            (first + np.array([0, 1, 2, 0, 2, 3])).reshape(-1, 3),
         )

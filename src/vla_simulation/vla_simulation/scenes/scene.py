@@ -163,6 +163,7 @@ def sample_scene(
         docks,
         _keep_clear(stations, config, _FREE_BESIDE_OCCLUDERS_M),
         clutter,
+        attempt,
     )
     return Scene(
         room_length_m=room[0],

@@ -22,7 +22,7 @@ WALL_LENGTH_M = 2 * textures.WALL_SIZE_M[0]
 WALL_NAMES = ("wall_0", "wall_1", "wall_2", "wall_3")
 CORNER_NAMES = ("corner_0", "corner_1", "corner_2", "corner_3")
 
-_FLOOR_SHADE_M = 0.55
+_FLOOR_SHADE_M = 0.45
 _CORNER_SHADE_M = 0.7
 
 

@@ -18,6 +18,7 @@ from vla_simulation.suites import SuiteConfig
 _SCENE_ATTEMPTS = 50
 _STARTS_PER_SCENE = 30
 _STEP_S = 0.1
+_STEPS_AT_ONCE = 12  # before the next look for obstacles
 _ARRIVED_M = 0.06
 # What the robot covers around base_link, charging pins included.
 _ROBOT_HALF_LENGTH_M: Final = 0.31
@@ -105,6 +106,7 @@ class ExpertPaths:
             _ROBOT_HALF_LENGTH_M + start.clearance_m,
             _ROBOT_HALF_WIDTH_M + start.clearance_m,
         )
+        self._order = list(range(len(self._docks)))
         self._max_steps = round(start.max_drive_s / _STEP_S)
         room = [item.footprint for item in scene.clutter]
         room += [_wall(scene, k) for k in range(4)]
@@ -120,19 +122,24 @@ class ExpertPaths:
         start = Footprint(world_from_base, *self._half_size)
         if self._anything.touch(start):
             return False
-        return all(self._drive(k, world_from_base) for k in range(len(self._docks)))
+        for position, station in enumerate(self._order):
+            if not self._drive(station, world_from_base):
+                # Most likely what blocks this way blocks the next start's, too: try it first.
+                self._order.insert(0, self._order.pop(position))
+                return False
+        return True
 
     def _drive(self, station: int, world_from_base: Pose2D) -> bool:
         dock = self._docks[station]
-        path = expert_path(world_from_base.relative_to(dock), self._max_steps)
-        if path is None:
-            return False
-        cos, sin = math.cos(dock.yaw), math.sin(dock.yaw)
-        x, y, yaw = path.T
-        world = np.stack(
-            [dock.x + cos * x - sin * y, dock.y + sin * x + cos * y, dock.yaw + yaw], 1
-        )
-        return not self._but_own[station].touched(world, *self._half_size).any()
+        pose = world_from_base.relative_to(dock)
+        for steps in range(0, self._max_steps, _STEPS_AT_ONCE):
+            poses, pose = _follow(pose, min(_STEPS_AT_ONCE, self._max_steps - steps))
+            world = _to_world(dock, np.array(poses))
+            if self._but_own[station].touched(world, *self._half_size).any():
+                return False
+            if _arrived(pose):
+                return True
+        return False
 
 
 def expert_path(dock_from_base: Pose2D, max_steps: int) -> np.ndarray | None:
@@ -142,11 +149,19 @@ def expert_path(dock_from_base: Pose2D, max_steps: int) -> np.ndarray | None:
         (N, 3) x [m], y [m], yaw [rad] in the dock frame, up to the last centimetres, or None if
         they are not reached within the steps.
     """
+    poses, pose = _follow(dock_from_base, max_steps)
+    return np.array(poses) if _arrived(pose) else None
+
+
+def _follow(
+    dock_from_base: Pose2D, max_steps: int
+) -> tuple[list[tuple[float, float, float]], Pose2D]:
+    """Poses from the present one on, up to arrival, and the one that comes after them."""
     pose, poses = dock_from_base, []
     for _ in range(max_steps):
         poses.append((pose.x, pose.y, pose.yaw))
-        if math.hypot(pose.x, pose.y) < _ARRIVED_M:
-            return np.array(poses)
+        if _arrived(pose):
+            break
         linear, angular = expert_action(pose)
         turn = angular * _STEP_S
         heading = pose.yaw + turn / 2
@@ -155,7 +170,17 @@ def expert_path(dock_from_base: Pose2D, max_steps: int) -> np.ndarray | None:
             pose.y + linear * _STEP_S * math.sin(heading),
             pose.yaw + turn,
         )
-    return None
+    return poses, pose
+
+
+def _arrived(dock_from_base: Pose2D) -> bool:
+    return math.hypot(dock_from_base.x, dock_from_base.y) < _ARRIVED_M
+
+
+def _to_world(dock: Pose2D, poses: np.ndarray) -> np.ndarray:
+    cos, sin = math.cos(dock.yaw), math.sin(dock.yaw)
+    x, y, yaw = poses.T
+    return np.stack([dock.x + cos * x - sin * y, dock.y + sin * x + cos * y, dock.yaw + yaw], 1)
 
 
 def _wall(scene: Scene, index: int) -> Footprint:

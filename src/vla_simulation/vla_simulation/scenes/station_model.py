@@ -21,7 +21,7 @@ from vla_simulation.scenes.station_shapes import (
     sign_solids,
     station_solids,
 )
-from vla_simulation.scenes.textures.atlas import WHOLE_TEXTURE
+from vla_simulation.scenes.textures.atlas import Tile
 
 MARKER_SIZE_M = 0.16
 """Side of the fiducial marker without its white border."""
@@ -165,7 +165,7 @@ def _draw(builder: MeshBuilder, solid: Solid) -> None:
 
 def _facing_robot(x: float, y: tuple[float, float], z: tuple[float, float]) -> Mesh:
     """An upright picture that faces -x and fills its texture."""
-    builder = MeshBuilder(WHOLE_TEXTURE)
+    builder = MeshBuilder(lambda _: Tile(0.0, 0.0, 1.0, 1.0))
     return builder.quad(
         [(x, y[1], z[0]), (x, y[0], z[0]), (x, y[0], z[1]), (x, y[1], z[1])], "all"
     ).build()

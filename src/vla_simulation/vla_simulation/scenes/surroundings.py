@@ -12,6 +12,7 @@ from vla_simulation.scenes import scenery, textures
 from vla_simulation.scenes.footprints import Footprint, Obstacles
 
 _GAP_M = 0.12
+_ATTEMPTS_PER_OCCLUDER = 8
 _OCCLUDERS_AHEAD_M = (-1.5, -0.3)
 _OCCLUDERS_BESIDE_M = (0.25, 0.85)
 _OVERHEAD_BESIDE_M = 0.35
@@ -173,6 +174,7 @@ def sample_occluders(
     world_from_docks: Sequence[Pose2D],
     keep_clear: tuple[Footprint, ...],
     clutter: tuple[PlacedProp, ...],
+    attempt: int,
 ) -> tuple[PlacedProp, ...]:
     """Draw what stands in the bay itself, where it hides parts of the stations.
 
@@ -182,9 +184,11 @@ def sample_occluders(
         world_from_docks: docked poses.
         keep_clear: the stations, and the last of the way to them.
         clutter: what stands in the room already.
+        attempt: scenes of this seed that had no start; after some of them, fewer occluders block
+            narrow bays.
     """
     low, high = randomization.occluder_count
-    wanted = int(rng.integers(low, high + 1))
+    wanted = int(rng.integers(low, high + 1)) - attempt // _ATTEMPTS_PER_OCCLUDER
     placed: list[PlacedProp] = []
     used = {item.prop.name for item in clutter}
     slender = [prop for prop in scenery.CLUTTER if prop.slender and prop.name not in used]

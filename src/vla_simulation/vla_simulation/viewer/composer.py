@@ -171,6 +171,8 @@ def _plan(moment: Moment, config: SimulationConfig) -> Image.Image:
     if moment.scan is not None:
         canvas.scan(truth.world_from_base, moment.scan, config.scanner)
     canvas.trail(moment.trail)
+    if len(moment.planned) > 1:
+        canvas.robot(moment.planned[-1], config.robot, mix(GRID, INTENT, 0.55))
     canvas.robot(truth.world_from_base, config.robot)
     canvas.plan(moment.planned, rungs=True)
     return canvas.finished()
@@ -198,7 +200,7 @@ def _write_status(canvas: ImageDraw.ImageDraw, moment: Moment) -> None:
     # Of fixed places, so that the figures do not dance.
     figures = (
         ("distance", _length(error.distance)),
-        ("aside", f"{error.y * 1e3:+.0f} mm"),
+        ("aside", f"{round(error.y * 1e3) + 0:+d} mm"),
         ("heading", f"{math.degrees(error.yaw):+.1f}°"),
         ("speed", f"{truth.speed_mps:.2f} m/s"),
     )
@@ -235,6 +237,7 @@ def _write_interventions(canvas: ImageDraw.ImageDraw, moment: Moment, y: int) ->
 
 def _write_legend(canvas: ImageDraw.ImageDraw) -> None:
     x, y = _PLAN_BOX[0] + 10.0, SIZE[1] - 14
+    canvas.rectangle((_PLAN_BOX[0], SIZE[1] - 26, *SIZE), fill=BACKGROUND)
     words = (("path", TRAIL), ("scan", SCAN), ("intended", INTENT), ("commanded station", GOOD))
     for text, tint in words:
         canvas.text((x, y), text, tint, font(12), anchor="lm")

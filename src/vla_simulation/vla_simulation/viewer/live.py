@@ -1,6 +1,7 @@
 """Real time: drives a session by the clock and shows it on a page, and in a window if asked."""
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from vla_simulation.config import CONTROL_PERIOD_S
@@ -13,7 +14,14 @@ PICTURE_EVERY_TICKS = 2
 _FARTHEST_BEHIND_S = 0.5
 
 
-def run_live(session: Session, page: PageServer, window: bool, episodes: int | None) -> None:
+def run_live(
+    session: Session,
+    page: PageServer,
+    *,
+    window: bool,
+    episodes: int | None,
+    on_end: Callable[[], None],
+) -> None:
     """Show episodes until enough are over, the window is closed, or Ctrl-C.
 
     Time goes first: where a picture takes long, fewer are shown and the robot drives on.
@@ -23,6 +31,7 @@ def run_live(session: Session, page: PageServer, window: bool, episodes: int | N
         page: running, shows the pictures.
         window: whether to open MuJoCo's window, too.
         episodes: how many, or None for no end.
+        on_end: called when an episode is over, before the next one begins.
 
     Raises:
         SimulationError: no window opens, or the next episode cannot be had.
@@ -34,6 +43,7 @@ def run_live(session: Session, page: PageServer, window: bool, episodes: int | N
         while True:
             session.advance()
             if session.over:
+                on_end()
                 shown += 1
                 if episodes is not None and shown >= episodes:
                     return

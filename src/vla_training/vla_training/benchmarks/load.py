@@ -27,8 +27,8 @@ from vla_training.errors import BenchmarkError
 
 BATCH_SIZE: Final = 128
 WORKERS: Final = (0, 2)
-_ROUNDS: Final = 5
-_WARM_UP: Final = 5
+_ROUNDS: Final = 25
+_WARM_UP: Final = 3
 _MODES: Final = ("image", "video")
 
 Gather = Callable[[torch.Tensor], Any]
@@ -56,9 +56,9 @@ def run(
         frames: Read so many frames, rounded up to whole episodes.
 
     Returns:
-        `batch_size`, `frames`; `samples_per_s` and `share_of_floor` by storage, each the median of
-        five rounds; `loader_samples_per_s` by number of DataLoader workers; and `peer`, LeRobot's
-        figures by mode, with `times_faster` by number of workers.
+        `batch_size`, `batch_bytes`, `frames`; `samples_per_s` and `share_of_floor` by storage, each
+        the median of many short rounds in turns; `loader_samples_per_s` by number of DataLoader
+        workers; and `peer`, LeRobot's figures by mode, with `times_faster` by number of workers.
 
     Raises:
         BenchmarkError: If no data set is given, or LeRobot cannot be used.
@@ -67,7 +67,7 @@ def run(
     if data is None:
         raise BenchmarkError("vla bench load needs frames; name a data set (made by vla convert)")
     episodes = _episodes_with(data, frames or (2000 if quick else 8000))
-    batches = 20 if quick else 100
+    batches = 5 if quick else 25
     with tempfile.TemporaryDirectory(dir=out) as name:
         folder = Path(name)
         answer = _against_floor(data, episodes, folder, batches)
@@ -195,7 +195,7 @@ def _loader_rate(path: Path, episodes: int, workers: int, batches: int) -> float
     for _ in range(_WARM_UP + 2 * workers):
         next(loader)
     begun, count = time.perf_counter(), 0
-    for _ in range(5 * batches):
+    for _ in range(_ROUNDS * batches):
         count += len(next(loader)[DOCK_POSE_KNOWN])
     return round(count / (time.perf_counter() - begun), 1)
 

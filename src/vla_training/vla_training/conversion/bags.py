@@ -36,6 +36,7 @@ class BagMetadata:
         suite: Of the simulated episode; empty if it was none.
         group: Bags of one group belong in the same split; empty for none.
         goal: Number of the commanded station from the left, if known.
+        paraphrases: Further sentences that command the same.
         custom: Everything in the bag's custom metadata.
     """
 
@@ -47,6 +48,7 @@ class BagMetadata:
     suite: str = ""
     group: str = ""
     goal: int | None = None
+    paraphrases: tuple[str, ...] = ()
     custom: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -194,8 +196,20 @@ def _metadata(path: Path, custom: Mapping[Any, Any]) -> BagMetadata:
         suite=values.get(keys.SUITE, ""),
         group=values.get(_GROUP, ""),
         goal=int(goal) if goal.isdecimal() else None,
+        paraphrases=_sentences(values.get(keys.PARAPHRASES, "[]")),
         custom=values,
     )
+
+
+def _sentences(text: str) -> tuple[str, ...]:
+    """A JSON list of sentences; none if it is anything else, as a sentence was given anyway."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return ()
+    if not isinstance(found, list):
+        return ()
+    return tuple(sentence for sentence in found if isinstance(sentence, str) and sentence)
 
 
 def bag_files(path: Path) -> list[Path]:

@@ -43,7 +43,7 @@ def check_clocks(bag: str, tracks: Mapping[str, Track], max_ages_ns: Mapping[str
         if (late := np.flatnonzero(behind_ns > limit_ns)).size:
             raise ConversionError(
                 f"bag {bag}: the clock of {key!r} is set back by "
-                f"{behind_ns[late[0]] * _S_PER_NS:.1f} s at its message {order[late[0]]}, at most "
+                f"{behind_ns[late[0]] * _S_PER_NS:.1f} s at its message {late[0]}, at most "
                 f"{limit_ns * _S_PER_NS:g} s is accepted; split the bag there"
             )
     names = list(tracks)

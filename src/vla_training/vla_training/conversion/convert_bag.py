@@ -7,7 +7,7 @@ import json
 import platform
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -135,10 +135,10 @@ def convert_bag(job: BagJob) -> BagResult:
         metadata = folder.metadata
         if reason := _why_unwanted(metadata, job.include):
             return BagResult(job.bag, skipped=reason, record=describe_skipped(metadata, reason))
-        known = _read_known(job)
-        part = known or _convert(job, folder)
+        found = _read_known(job.known)
+        part, is_new = (found, False) if found else _convert(job, folder)
         record = {**part.head.report, "bag": str(job.bag)}
-        return BagResult(job.bag, part, is_new=part is not known, record=record)
+        return BagResult(job.bag, part, is_new, record=record)
     except ConversionError as error:
         return BagResult(
             job.bag,
@@ -148,21 +148,23 @@ def convert_bag(job: BagJob) -> BagResult:
         )
 
 
-def _read_known(job: BagJob) -> PartRecord | None:
+def _read_known(path: Path | None) -> PartRecord | None:
+    """A part that was made before, if it is whole."""
     try:
-        return read_part(job.known) if job.known else None
+        return read_part(path) if path is not None and path.exists() else None
     except DatasetError:
         return None  # it is made again
 
 
-def _convert(job: BagJob, folder: BagFolder) -> PartRecord:
+def _convert(job: BagJob, folder: BagFolder) -> tuple[PartRecord, bool]:
+    """The part of a bag, and whether it was made just now."""
     contract, options = job.options.contract, job.options
     mark = fingerprint(job.bag)
     job.folder.mkdir(parents=True, exist_ok=True)
     with BagMessages(folder, scratch=job.folder) as bag:
         path = job.folder / part_name(job.bag, bag.sha256, options.key)
-        if path.exists() and (found := _read_known(replace(job, known=path))):
-            return found
+        if found := _read_known(path):
+            return found, False
         alignment = BagAlignment(bag, contract, options.limits, options.action_delay_ns)
         actions = []
         with PartWriter(path, contract, alignment.rows) as writer:
@@ -176,7 +178,7 @@ def _convert(job: BagJob, folder: BagFolder) -> PartRecord:
                 bag=str(job.bag),
                 report=describe_bag(bag, alignment, contract, np.concatenate(actions)),
             )
-            return writer.finish(head, _episodes(bag, alignment))
+            return writer.finish(head, _episodes(bag, alignment)), True
 
 
 def part_name(bag: Path, sha256: str, options_key: str) -> str:
@@ -214,6 +216,7 @@ def _episodes(bag: BagMessages, alignment: BagAlignment) -> list[EpisodeRecord]:
                 bag=metadata.name,
                 bag_sha256=bag.sha256,
                 segment=number,
+                paraphrases=json.dumps(list(metadata.paraphrases), ensure_ascii=False),
             )
         )
         start += len(episode.ticks_ns)

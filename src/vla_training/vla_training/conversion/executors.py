@@ -6,9 +6,12 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from vla_training.errors import ConversionError
+
+CONNECTION_TIMEOUT_S: Final = 10.0
+"""How long to look for a scheduler."""
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -61,7 +64,7 @@ def _on_cluster(
             "--scheduler needs Dask: pip install dask distributed, here and on the workers"
         ) from error
     try:
-        client = distributed.Client(address, timeout="10s", set_as_default=False)
+        client = distributed.Client(address, timeout=CONNECTION_TIMEOUT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise ConversionError(
             f"no Dask scheduler at {address} ({error}); start one with `dask scheduler` and "
@@ -76,10 +79,10 @@ def _on_cluster(
         # Results are not pure: files come and go.
         futures = client.map(function, jobs, pure=False)
         try:
-            for batch in distributed.as_completed(futures, with_results=True).batches():
-                for future, result in batch:
-                    yield result
-                    future.release()
+            finished = distributed.as_completed(futures, loop=client.loop, with_results=True)
+            for future, result in finished:
+                yield result
+                future.release()
         except distributed.KilledWorker as error:
             raise ConversionError(
                 f"workers of {address} died while they converted ({error}); see their output: "

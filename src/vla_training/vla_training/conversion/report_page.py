@@ -16,6 +16,7 @@ NOTHING: Final = "–"
 _MILLI: Final = 1e3
 _MAX_COLUMNS: Final = 8
 _ZERO: Final = 1e-9
+_MENTIONED_S: Final = 0.1  # streams hardly ever begin at the same moment
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,9 @@ def _left_out(bags: Sequence[Mapping[str, Any]]) -> str:
     rows += [
         (_bag_name(bag), "in part", f"{stretch['start_s']:.2f} s: {escape(stretch['reason'])}")
         for bag in bags
-        for stretch in bag.get("dropped", ())
+        if bag["status"] == "used"
+        for stretch in bag["dropped"]
+        if stretch["duration_s"] >= _MENTIONED_S
     ]
     if not rows:
         return "<p>Every bag is used, from its first row to its last.</p>"

@@ -61,6 +61,8 @@ class AugmentationConfig:
 
     Attributes:
         mirror: Probability of swapping left and right, see `mirroring`.
+        paraphrase: Probability of another sentence that commands the same, where a data set has
+            any; drawn by `DockingDataset`.
         light: Colour and exposure of images.
         image: Shift, blur, crop and cut-out of images.
         scan: Noise and lost beams.
@@ -68,6 +70,7 @@ class AugmentationConfig:
     """
 
     mirror: float = bounded(0.5, 0.0, 1.0)
+    paraphrase: float = bounded(0.8, 0.0, 1.0)
     light: LightConfig = field(default_factory=LightConfig)
     image: ImageConfig = field(default_factory=ImageConfig)
     scan: ScanConfig = field(default_factory=ScanConfig)
@@ -160,7 +163,7 @@ class Augmentation:
         valid = batch[keys.VALID]  # (B, S) or (B, T, S)
         drawn = torch.rand(len(valid), len(self._dropout), generator=generator) < self._dropout
         dropped = drawn.to(valid.device)
-        present = valid.flatten(1, -2).amax(1) if valid.dim() == 3 else valid
+        present = valid.amax(1) if valid.dim() == 3 else valid
         dropped &= ((present > 0.5) & ~dropped).any(1, keepdim=True)
         for index, stream in enumerate(self._contract.streams):
             gone = torch.nonzero(dropped[:, index]).squeeze(1)

@@ -152,6 +152,7 @@ class EpisodeRecord:
         bag_sha256: See `bags.bag_sha256`.
         segment: Number of the episode within its bag, from 0.
         part: File name of the part, in the folder of parts; empty in a packed file.
+        paraphrases: JSON list of further sentences that command the same.
     """
 
     start: int
@@ -168,6 +169,7 @@ class EpisodeRecord:
     bag_sha256: str
     segment: int = 0
     part: str = ""
+    paraphrases: str = "[]"
 
     @property
     def rows(self) -> slice:
@@ -187,9 +189,10 @@ EPISODE_COLUMNS: Final = {
     "operator": "who drove",
     "suite": "of the simulated episode, empty for none",
     "bag": "name of the bag",
-    "bag_sha256": "over the names, sizes and contents of the bag's files",
+    "bag_sha256": "of the list of the SHA-256 of the bag's files",
     "segment": "number of the episode within its bag",
     "part": "file of the rows in the folder of parts, empty if they are in this file",
+    "paraphrases": "JSON list of further sentences that command the same",
 }
 """Columns of the table of episodes, with what they hold."""
 

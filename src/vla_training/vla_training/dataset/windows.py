@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -27,6 +26,7 @@ from vla_training.dataset.layout import (
 )
 from vla_training.dataset.mirroring import with_mirrored
 from vla_training.dataset.sampling import ShuffledBatches
+from vla_training.dataset.sentences import EpisodeSentences, all_sentences
 from vla_training.dataset.storage import RowStore, Storage, choose_storage, open_rows
 from vla_training.errors import DatasetError
 
@@ -54,6 +54,8 @@ class DockingDataset(Dataset[Batch]):
         history: Frames T of an observation, the newest included.
         stride: Control periods between two of them.
         limit_episodes: Use the first so many episodes only, to see what fewer data do.
+        paraphrase: Probability of another sentence that commands the same, where batches are
+            drawn with a generator.
 
     Attributes:
         contract: What the samples are.
@@ -79,6 +81,7 @@ class DockingDataset(Dataset[Batch]):
         history: int = 1,
         stride: int = 1,
         limit_episodes: int | None = None,
+        paraphrase: float = 0.0,
     ) -> None:
         if history < 1 or stride < 1:
             raise DatasetError(
@@ -90,7 +93,9 @@ class DockingDataset(Dataset[Batch]):
             "history": history,
             "stride": stride,
             "limit_episodes": limit_episodes,
+            "paraphrase": paraphrase,
         }
+        self._paraphrase = paraphrase
         with DatasetFile(path) as file:
             self.contract, self.statistics = file.contract, file.statistics
             self.episodes = file.split(split)[:limit_episodes]
@@ -98,7 +103,7 @@ class DockingDataset(Dataset[Batch]):
             if not self.episodes:
                 raise DatasetError(f"data set {path} has no {split} episode; convert more bags")
             if vocabulary is None:
-                sentences = [record.instruction for record in file.split("training")]
+                sentences = all_sentences(file.split("training"))
                 vocabulary = Vocabulary.from_sentences(with_mirrored(sentences))
             self.vocabulary = vocabulary
             self._open_streams(file, storage, torch.device(device))
@@ -138,7 +143,6 @@ class DockingDataset(Dataset[Batch]):
         future = starts[:, None] + torch.arange(self.contract.action.chunk_length)
         last = ends[episode][:, None] - 1
         inside = torch.minimum(future, last)
-        sentences = [self.vocabulary.encode(record.instruction) for record in self.episodes]
         labels = {
             keys.VALID: valid[starts].float(),
             keys.ACTION: action[inside],
@@ -147,7 +151,7 @@ class DockingDataset(Dataset[Batch]):
             DOCK_POSE_KNOWN: load(DOCK_POSE_VALID)[starts],
         }
         self._labels = {key: value.to(self.device) for key, value in labels.items()}
-        self._instructions = torch.from_numpy(np.stack(sentences)).to(self.device)
+        self._sentences = EpisodeSentences(self.episodes, self.vocabulary, self.device)
         self._episode, self._starts = episode.to(self.device), starts.to(self.device)
         self._past = (torch.arange(1 - history, 1) * stride).to(self.device)
         self._first = (ends - lengths).to(self.device)
@@ -189,11 +193,12 @@ class DockingDataset(Dataset[Batch]):
         ends = counts.cumsum(0)
         return [range(a, b) for a, b in zip((ends - counts).tolist(), ends.tolist(), strict=True)]
 
-    def batch(self, indices: Tensor) -> Batch:
+    def batch(self, indices: Tensor, generator: torch.Generator | None = None) -> Batch:
         """Gather a whole batch at once.
 
         Args:
             indices: (B,) int64 sample indices.
+            generator: Of the CPU, draws paraphrases; None for the sentences that were given.
 
         Returns:
             One tensor per stream, such as image (B, H, W, 3) uint8, scan (B, beams) float32 [m],
@@ -207,7 +212,11 @@ class DockingDataset(Dataset[Batch]):
         indices = indices.to(self.device)
         episode = self._episode.index_select(0, indices)
         batch = self._observe(self._starts.index_select(0, indices), episode)
-        batch[keys.INSTRUCTION] = self._instructions.index_select(0, episode)
+        batch[keys.INSTRUCTION] = (
+            self._sentences.of(episode)
+            if generator is None
+            else self._sentences.drawn(episode, self._paraphrase, generator)
+        )
         for key, labels in self._labels.items():
             # Of a history, all frames have a validity.
             if key not in batch:

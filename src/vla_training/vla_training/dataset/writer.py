@@ -49,6 +49,7 @@ class EpisodeSource:
     goal: int = NO_GOAL
     suite: str = ""
     segment: int = 0
+    paraphrases: str = "[]"
 
     def record(self, start: int, length: int) -> EpisodeRecord:
         """The episode with its rows; without a group of its own, that of its seed or bag."""

@@ -17,8 +17,9 @@ import numpy as np
 
 from vla_core.geometry import Pose2D
 from vla_core.keys import IMAGE, ODOMETRY, SCAN
-from vla_simulation.config import SimulationConfig
-from vla_simulation.controllers.fiducial import CameraModel, FiducialPoseSource
+from vla_simulation.config import PHYSICS_STEPS_PER_CONTROL, SimulationConfig
+from vla_simulation.controllers.camera_model import CameraModel
+from vla_simulation.controllers.fiducial import FiducialPoseSource
 from vla_simulation.controllers.pose_filter import PoseMeasurement
 from vla_simulation.controllers.scan_matching import ScanMatchingPoseSource
 from vla_simulation.controllers.sensed_approach import SensedApproach
@@ -33,7 +34,7 @@ _GUESS_STREAM = 0x9E55
 
 
 class FiducialDriver:
-    """Docks by the marker on the commanded station.
+    """Docks by the marker on the commanded station, from ten pictures a second.
 
     Args:
         image_px: Width and height of the camera's image; the field of view is the robot's.
@@ -44,9 +45,13 @@ class FiducialDriver:
 
     def __init__(self, image_px: tuple[int, int] = (640, 480)) -> None:
         robot = SimulationConfig()
-        self.hardware = replace(
-            robot, camera=replace(robot.camera, width_px=image_px[0], height_px=image_px[1])
+        camera = replace(
+            robot.camera,
+            width_px=image_px[0],
+            height_px=image_px[1],
+            period_steps=2 * PHYSICS_STEPS_PER_CONTROL,
         )
+        self.hardware = replace(robot, camera=camera)
         self.interventions = Counter[str]()
         self.inferences = 0
 
@@ -54,9 +59,7 @@ class FiducialDriver:
         """Forget everything: an episode of this environment begins."""
         scene, config = env.scene, self.hardware
         marker = station_marker(scene.goal, config)
-        self._approach = SensedApproach(
-            FiducialPoseSource(CameraModel.of(config.camera), marker)
-        )
+        self._approach = SensedApproach(FiducialPoseSource(CameraModel.of(config.camera), marker))
 
     def command(self, env: DockingEnv) -> np.ndarray:
         """The command (2,) [m/s, rad/s] for what the environment shows now."""
@@ -92,7 +95,5 @@ def navigation_guess(dock_from_base: Pose2D, seed: int) -> PoseMeasurement:
     std = np.array([NAVIGATION_STD_M, NAVIGATION_STD_M, NAVIGATION_STD_RAD])
     error = np.random.default_rng([seed, _GUESS_STREAM]).normal(0.0, std)
     pose = dock_from_base
-    guess = Pose2D(
-        pose.x + float(error[0]), pose.y + float(error[1]), pose.yaw + float(error[2])
-    )
+    guess = Pose2D(pose.x + float(error[0]), pose.y + float(error[1]), pose.yaw + float(error[2]))
     return PoseMeasurement(guess, np.diag(std**2))

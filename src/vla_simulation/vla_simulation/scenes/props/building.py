@@ -33,10 +33,9 @@ def steel_column(name: str) -> Prop:
         mesh.box((x, 0, 1.75), (0.010, 0.10, 1.75), "steel_dark")
     mesh.box((0, 0, 1.75), (0.09, 0.008, 1.75), "steel_dark")
     mesh.box((0, 0, 0.02), (0.18, 0.18, 0.02), "steel_dark")
-    for x, y, hx, hy in ((0.19, 0, 0.02, 0.21), (-0.19, 0, 0.02, 0.21)):
-        mesh.box((x, y, 0.25), (hx, hy, 0.20), "hazard")
-    for y in (-0.19, 0.19):
-        mesh.box((0, y, 0.25), (0.17, 0.02, 0.20), "hazard")
+    for off in (-0.19, 0.19):
+        mesh.box((off, 0, 0.25), (0.02, 0.21, 0.20), "hazard")
+        mesh.box((0, off, 0.25), (0.17, 0.02, 0.20), "hazard")
     colliders = [
         collider("box", (0, 0, 0.25), (0.21, 0.21, 0.20)),
         collider("box", (0, 0, 1.75), (0.11, 0.10, 1.75)),

@@ -1,11 +1,11 @@
 """What a prop is: a footprint, colliders, one textured mesh, and a shadow."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vla_simulation.mjcf import DECAL_GROUP, facade
 from vla_simulation.scenes.meshes import Mesh, MeshBuilder
-from vla_simulation.scenes.textures.atlas import decal_atlas, prop_atlas
+from vla_simulation.scenes.textures.atlas import DECALS, PROPS
 
 PROP_MATERIAL = "prop"
 DECAL_MATERIAL = "decal"
@@ -26,7 +26,7 @@ MARKING_HEIGHT_M = 0.0010
 _SHADOW_GROWTH = 1.0 / 0.78  # the shadow's tile fades out beyond this share of it
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Prop:
     """One movable piece of clutter or decoration.
 
@@ -46,17 +46,17 @@ class Prop:
     at_wall: bool
     slender: bool
     geoms: tuple[str, ...]
-    meshes: dict[str, Mesh]
+    meshes: dict[str, Mesh] = field(compare=False)
 
 
 def solid_builder() -> MeshBuilder:
     """For what is opaque."""
-    return MeshBuilder(prop_atlas())
+    return MeshBuilder(PROPS.tile)
 
 
 def decal_builder() -> MeshBuilder:
     """For what lies on floors and walls, half transparent."""
-    return MeshBuilder(decal_atlas())
+    return MeshBuilder(DECALS.tile)
 
 
 def make_prop(

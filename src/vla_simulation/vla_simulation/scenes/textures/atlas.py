@@ -5,6 +5,7 @@ every prop is a single mesh whose faces take their pictures from here.
 """
 
 import functools
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +14,15 @@ import numpy as np
 
 from vla_simulation.errors import SimulationError
 from vla_simulation.scenes.textures import decals, goods, materials, signs
-from vla_simulation.scenes.textures.goods import Painter
-from vla_simulation.scenes.textures.noise import Array
+from vla_simulation.scenes.textures.noise import Array, Painter
 
 _CELL_PX = 64
 _INSET_PX = 1.5
 """Keeps the filtered border of a tile clear of its neighbour."""
+
+
+Content = tuple[tuple[int, int], Painter]
+"""Rows and columns in cells, and who paints them."""
 
 
 @dataclass(frozen=True)
@@ -31,20 +35,62 @@ class Tile:
     bottom: float
 
 
-@dataclass(frozen=True)
 class Atlas:
-    """A packed texture.
+    """A texture that many pictures share.
+
+    They are placed at once, large ones first, but painted only when the texture is needed: what
+    is drawn without ever being rendered costs nothing.
 
     Attributes:
-        image: (H, W, 3 or 4) uint8, RGB or RGBA.
-        tiles: by name.
+        tiles: where each picture lies, by name.
     """
 
-    image: Array
-    tiles: Mapping[str, Tile]
+    def __init__(self, contents: Mapping[str, Content], shape: tuple[int, int, int]) -> None:
+        """Place the pictures.
+
+        Args:
+            contents: rows and columns in cells, and the painter, of every picture.
+            shape: rows, columns and channels (3 for RGB, 4 for RGBA) of the texture.
+
+        Raises:
+            SimulationError: they do not fit.
+        """
+        self._contents = contents
+        self._shape = shape
+        rows, columns = shape[0] // _CELL_PX, shape[1] // _CELL_PX
+        free = np.ones((rows, columns), bool)
+        self._places: dict[str, tuple[slice, slice]] = {}
+        self.tiles: dict[str, Tile] = {}
+        for name in sorted(contents, key=lambda name: (-math.prod(contents[name][0]), name)):
+            (height, width), _ = contents[name]
+            row, column = _first_fit(free, (height, width))
+            free[row : row + height, column : column + width] = False
+            top, bottom = row * _CELL_PX, (row + height) * _CELL_PX
+            left, right = column * _CELL_PX, (column + width) * _CELL_PX
+            self._places[name] = slice(top, bottom), slice(left, right)
+            self.tiles[name] = Tile(
+                (left + _INSET_PX) / shape[1],
+                (top + _INSET_PX) / shape[0],
+                (right - _INSET_PX) / shape[1],
+                (bottom - _INSET_PX) / shape[0],
+            )
+
+    @functools.cached_property
+    def image(self) -> Array:
+        """The painted texture; (H, W, 3 or 4) uint8."""
+        image = np.zeros(self._shape, np.uint8)
+        for name, place in self._places.items():
+            # A seed of its own for every tile: adding one leaves the others as they are.
+            rng = np.random.default_rng(zlib.crc32(name.encode()))
+            height, width = image[place].shape[:2]
+            picture = self._contents[name][1](rng, (height, width))
+            if self._shape[2] == 3:
+                picture = picture + rng.normal(0, 2.0, (height, width, 1))
+            image[place] = np.clip(picture, 0, 255)
+        return image
 
     def tile(self, name: str) -> Tile:
-        """Look a tile up.
+        """Look a picture up.
 
         Raises:
             SimulationError: there is none of this name.
@@ -56,15 +102,22 @@ class Atlas:
         return self.tiles[name]
 
 
-WHOLE_TEXTURE = Atlas(np.zeros((1, 1, 3), np.uint8), {"all": Tile(0.0, 0.0, 1.0, 1.0)})
-"""For a mesh that has a texture of its own."""
+def _first_fit(free: Array, cells: tuple[int, int]) -> tuple[int, int]:
+    for row in range(free.shape[0] - cells[0] + 1):
+        for column in range(free.shape[1] - cells[1] + 1):
+            if free[row : row + cells[0], column : column + cells[1]].all():
+                return row, column
+    raise SimulationError(
+        f"texture atlas of {free.size} cells is full, no {cells[0]} x {cells[1]} free: "
+        "use smaller tiles or a larger atlas"
+    )
+
 
 _CARTON = (192, 152, 104)
 _CARTON_PALE = (206, 172, 126)
 _CARTON_DARK = (158, 118, 76)
 
-_PROP_TILES: dict[str, tuple[tuple[int, int], Painter]] = {
-    # name: ((rows, columns) in cells, painter)
+_PROP_TILES: dict[str, Content] = {
     "roller_door": ((4, 4), signs.roller_door),
     "wrapped": ((4, 4), goods.wrapped((206, 212, 214), 0.66, _CARTON)),
     "wrapped_black": ((4, 4), goods.wrapped((26, 27, 30), 0.10, _CARTON)),
@@ -131,7 +184,7 @@ _PROP_TILES: dict[str, tuple[tuple[int, int], Painter]] = {
     "accent": ((2, 2), materials.paint_coat((246, 246, 246), 0.12, 0.25)),
 }
 
-_DECAL_TILES: dict[str, tuple[tuple[int, int], decals.DecalPainter]] = {
+_DECAL_TILES: dict[str, Content] = {
     "soft_box": ((2, 2), decals.soft_box(0.55)),
     "soft_disc": ((2, 2), decals.soft_disc(0.6)),
     "fade_down": ((2, 2), decals.fade_down(0.85)),
@@ -146,62 +199,13 @@ _DECAL_TILES: dict[str, tuple[tuple[int, int], decals.DecalPainter]] = {
     "paint_white": ((2, 2), decals.painted((222, 221, 214))),
     "paint_blue": ((2, 2), decals.painted((58, 92, 140))),
     "hatched": ((2, 2), decals.hatched_area),
-    "glare": ((4, 2), decals.glare((255, 252, 240), 0.62)),
+    "glare": ((4, 2), decals.glare((255, 252, 240), 0.48)),
     "sun_patch": ((2, 4), decals.sun_patch),
 }
 
 
-@functools.cache
-def prop_atlas() -> Atlas:
-    """Everything that props and stations are made of; (1024, 1024, 3)."""
-    return _pack(_PROP_TILES, 3, 1024)
+PROPS = Atlas(_PROP_TILES, (1024, 1024, 3))
+"""Everything that props and stations are made of."""
 
-
-@functools.cache
-def decal_atlas() -> Atlas:
-    """Shadows, stains and paint; (512, 1024, 4), with opacity."""
-    return _pack(_DECAL_TILES, 4, 512)
-
-
-def _pack(
-    painters: Mapping[str, tuple[tuple[int, int], Painter]], channels: int, rows_px: int
-) -> Atlas:
-    """Put every tile into the first free cells, large ones first."""
-    columns_px = 1024
-    free = np.ones((rows_px // _CELL_PX, columns_px // _CELL_PX), bool)
-    image = np.zeros((rows_px, columns_px, channels), np.uint8)
-    tiles = {}
-    for name, (cells, paint) in sorted(painters.items(), key=_largest_first):
-        row, column = _first_fit(free, cells)
-        free[row : row + cells[0], column : column + cells[1]] = False
-        top, left = row * _CELL_PX, column * _CELL_PX
-        height, width = cells[0] * _CELL_PX, cells[1] * _CELL_PX
-        # A seed of its own for every tile: adding one leaves the others as they are.
-        rng = np.random.default_rng(zlib.crc32(name.encode()))
-        picture = paint(rng, (height, width))
-        if channels == 3:
-            picture = picture + rng.normal(0, 2.0, (height, width, 1))
-        image[top : top + height, left : left + width] = np.clip(picture, 0, 255)
-        tiles[name] = Tile(
-            (left + _INSET_PX) / columns_px,
-            (top + _INSET_PX) / rows_px,
-            (left + width - _INSET_PX) / columns_px,
-            (top + height - _INSET_PX) / rows_px,
-        )
-    return Atlas(image, tiles)
-
-
-def _largest_first(item: tuple[str, tuple[tuple[int, int], object]]) -> tuple[int, str]:
-    name, ((rows, columns), _) = item
-    return -rows * columns, name
-
-
-def _first_fit(free: Array, cells: tuple[int, int]) -> tuple[int, int]:
-    for row in range(free.shape[0] - cells[0] + 1):
-        for column in range(free.shape[1] - cells[1] + 1):
-            if free[row : row + cells[0], column : column + cells[1]].all():
-                return row, column
-    raise SimulationError(
-        f"texture atlas of {free.size} cells is full, no {cells[0]} x {cells[1]} free: "
-        "use smaller tiles or a larger atlas"
-    )
+DECALS = Atlas(_DECAL_TILES, (512, 1024, 4))
+"""Shadows, stains and paint, with opacity."""

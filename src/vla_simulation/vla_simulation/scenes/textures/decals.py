@@ -1,15 +1,12 @@
-"""Tiles of the decal atlas, (H, W, 4) float32 RGBA: what lies on floors and walls, half transparent.
+"""Tiles of the decal atlas: what lies on floors and walls, half transparent.
 
-Shadows and stains fade out before the rim, so that no edge of the quad shows.
+They are (H, W, 4) float32: red, green, blue and opacity, 0 to 255. Shadows and stains fade out
+before the rim, so that no edge of the quad shows.
 """
-
-from collections.abc import Callable
 
 import numpy as np
 
-from vla_simulation.scenes.textures.noise import Array, Colour, fractal_noise, threshold
-
-DecalPainter = Callable[[np.random.Generator, tuple[int, int]], Array]
+from vla_simulation.scenes.textures.noise import Array, Colour, Painter, fractal_noise, threshold
 
 
 def _filled(shape: tuple[int, int], colour: Colour, alpha: Array) -> Array:
@@ -25,7 +22,7 @@ def _grid(shape: tuple[int, int]) -> tuple[Array, Array]:
     return v[:, None], u[None]
 
 
-def soft_box(strength: float) -> DecalPainter:
+def soft_box(strength: float) -> Painter:
     """Shadow of something square: full inside three quarters of the tile, fading to its rim."""
 
     def paint(_rng: np.random.Generator, shape: tuple[int, int]) -> Array:
@@ -36,7 +33,7 @@ def soft_box(strength: float) -> DecalPainter:
     return paint
 
 
-def soft_disc(strength: float) -> DecalPainter:
+def soft_disc(strength: float) -> Painter:
     """Shadow of something round."""
 
     def paint(_rng: np.random.Generator, shape: tuple[int, int]) -> Array:
@@ -48,7 +45,7 @@ def soft_disc(strength: float) -> DecalPainter:
     return paint
 
 
-def fade_down(strength: float) -> DecalPainter:
+def fade_down(strength: float) -> Painter:
     """Dark at the lower edge, clear at the upper one: ambient occlusion beside an inner edge."""
 
     def paint(_rng: np.random.Generator, shape: tuple[int, int]) -> Array:
@@ -58,7 +55,7 @@ def fade_down(strength: float) -> DecalPainter:
     return paint
 
 
-def blotch(colour: Colour, strength: float) -> DecalPainter:
+def blotch(colour: Colour, strength: float) -> Painter:
     """Oil stain, spilt dust: an irregular blotch."""
 
     def paint(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
@@ -81,7 +78,7 @@ def tyre_marks(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
     return _filled(shape, (22, 22, 22), 0.55 * alpha * np.clip((1 - np.abs(v)) * 3, 0, 1))
 
 
-def painted(colour: Colour) -> DecalPainter:
+def painted(colour: Colour) -> Painter:
     """Floor paint, worn through in places."""
 
     def paint(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
@@ -131,7 +128,7 @@ def drain(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
     return image
 
 
-def glare(colour: Colour, strength: float) -> DecalPainter:
+def glare(colour: Colour, strength: float) -> Painter:
     """Reflection of a window on a polished floor, brightest at the upper edge."""
 
     def paint(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
@@ -148,4 +145,4 @@ def sun_patch(_rng: np.random.Generator, shape: tuple[int, int]) -> Array:
     """Sunlight through panes: bright cells with soft rims."""
     v, u = _grid(shape)
     off_centre = np.maximum(np.abs((u + 1) * 2 % 1 - 0.5), np.abs((v + 1) % 1 - 0.5))
-    return _filled(shape, (255, 246, 222), 0.55 * np.clip((0.5 - off_centre) * 9, 0, 1))
+    return _filled(shape, (255, 246, 222), 0.42 * np.clip((0.5 - off_centre) * 9, 0, 1))

@@ -1,12 +1,11 @@
 """Tiles of the prop atlas that show goods: cartons, film-wrapped loads, totes, sacks, drums."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from vla_simulation.scenes.textures.noise import (
     Array,
     Colour,
+    Painter,
     darken_edges,
     fractal_noise,
     ramp,
@@ -15,18 +14,15 @@ from vla_simulation.scenes.textures.noise import (
     threshold,
 )
 
-Painter = Callable[[np.random.Generator, tuple[int, int]], Array]
-"""Draws (H, W, 3) float32, 0 to 255, of a shape (H, W)."""
-
 
 def carton(tone: Colour, tape: Colour, printed: Colour, label: bool) -> Painter:
     """Side of a corrugated carton with tape, print and an address label."""
 
     def paint(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
-        dark = tuple(0.86 * c for c in tone)
+        base = np.array(tone, np.float64)
         flutes = fractal_noise(rng, shape, (3, 8, (4, 40)))
-        image = ramp(flutes, dark, tone)  # type: ignore[arg-type]
-        rectangle(image, 0.0, 0.0, 1.0, 0.015, tuple(0.6 * c for c in tone))  # type: ignore[arg-type]
+        image = ramp(flutes, 0.86 * base, base)
+        rectangle(image, 0.0, 0.0, 1.0, 0.015, 0.6 * base)
         strip = image[:, int(shape[1] * 0.45) : int(shape[1] * 0.55)]
         strip[: shape[0] // 4] = strip[: shape[0] // 4] * 0.45 + np.array(tape) * 0.55
         # Two arrows, a bar and lines of print.
@@ -55,9 +51,10 @@ def carton_top(tone: Colour) -> Painter:
     """Closed flaps with tape along the seam."""
 
     def paint(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
-        image = ramp(fractal_noise(rng, shape, (3, 9, 30)), tuple(0.9 * c for c in tone), tone)  # type: ignore[arg-type]
-        rectangle(image, 0.0, 0.49, 1.0, 0.505, tuple(0.55 * c for c in tone))  # type: ignore[arg-type]
-        rectangle(image, 0.0, 0.43, 1.0, 0.57, tuple(min(1.08 * c + 8, 255) for c in tone))  # type: ignore[arg-type]
+        base = np.array(tone, np.float64)
+        image = ramp(fractal_noise(rng, shape, (3, 9, 30)), 0.9 * base, base)
+        rectangle(image, 0.0, 0.49, 1.0, 0.505, 0.55 * base)
+        rectangle(image, 0.0, 0.43, 1.0, 0.57, np.minimum(1.08 * base + 8, 255))
         darken_edges(image, 0.03, 0.35)
         return image
 
@@ -79,7 +76,7 @@ def wrapped(film: Colour, clear: float, tone: Colour) -> Painter:
                     r / 4,
                     (c + 1) / 3,
                     (r + 1) / 4,
-                    tuple(shade * t for t in tone),  # type: ignore[arg-type]
+                    shade * np.array(tone),
                 )
                 rectangle(
                     image, c / 3 + 0.18, r / 4 + 0.08, c / 3 + 0.29, r / 4 + 0.19, (216, 214, 206)
@@ -105,12 +102,12 @@ def tote(tone: Colour) -> Painter:
 
     def paint(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
         base = np.array(tone, np.float32)
-        image = ramp(fractal_noise(rng, shape, (3, 12)), tuple(0.88 * base), tuple(base))  # type: ignore[arg-type]
-        rectangle(image, 0.0, 0.0, 1.0, 0.12, tuple(np.minimum(base * 1.2 + 10, 255)))  # type: ignore[arg-type]
-        rectangle(image, 0.0, 0.12, 1.0, 0.15, tuple(0.5 * base))  # type: ignore[arg-type]
+        image = ramp(fractal_noise(rng, shape, (3, 12)), 0.88 * base, base)
+        rectangle(image, 0.0, 0.0, 1.0, 0.12, np.minimum(base * 1.2 + 10, 255))
+        rectangle(image, 0.0, 0.12, 1.0, 0.15, 0.5 * base)
         for x in (0.08, 0.24, 0.74, 0.90):
-            rectangle(image, x, 0.15, x + 0.025, 1.0, tuple(0.72 * base))  # type: ignore[arg-type]
-            rectangle(image, x - 0.012, 0.15, x, 1.0, tuple(np.minimum(base * 1.15 + 6, 255)))  # type: ignore[arg-type]
+            rectangle(image, x, 0.15, x + 0.025, 1.0, 0.72 * base)
+            rectangle(image, x - 0.012, 0.15, x, 1.0, np.minimum(base * 1.15 + 6, 255))
         rectangle(image, 0.40, 0.22, 0.60, 0.34, (24, 24, 26))
         rectangle(image, 0.36, 0.52, 0.64, 0.80, (214, 213, 206))
         rectangle(image, 0.39, 0.60, 0.58, 0.64, (70, 70, 72))
@@ -126,9 +123,9 @@ def tote_top(tone: Colour) -> Painter:
 
     def paint(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
         base = np.array(tone, np.float32)
-        image = ramp(fractal_noise(rng, shape, (4, 10)), tuple(0.9 * base), tuple(base))  # type: ignore[arg-type]
-        rectangle(image, 0.08, 0.08, 0.92, 0.92, tuple(0.78 * base))  # type: ignore[arg-type]
-        rectangle(image, 0.11, 0.11, 0.89, 0.89, tuple(0.95 * base))  # type: ignore[arg-type]
+        image = ramp(fractal_noise(rng, shape, (4, 10)), 0.9 * base, base)
+        rectangle(image, 0.08, 0.08, 0.92, 0.92, 0.78 * base)
+        rectangle(image, 0.11, 0.11, 0.89, 0.89, 0.95 * base)
         darken_edges(image, 0.03, 0.3)
         return image
 
@@ -153,10 +150,10 @@ def drum(tone: Colour) -> Painter:
 
     def paint(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
         base = np.array(tone, np.float32)
-        image = ramp(fractal_noise(rng, shape, (4, 14, 40)), tuple(0.85 * base), tuple(base))  # type: ignore[arg-type]
+        image = ramp(fractal_noise(rng, shape, (4, 14, 40)), 0.85 * base, base)
         for v in (0.02, 0.34, 0.66, 0.95):
-            rectangle(image, 0, v, 1, v + 0.02, tuple(np.minimum(base * 1.4 + 26, 255)))  # type: ignore[arg-type]
-            rectangle(image, 0, v + 0.02, 1, v + 0.045, tuple(0.45 * base))  # type: ignore[arg-type]
+            rectangle(image, 0, v, 1, v + 0.02, np.minimum(base * 1.4 + 26, 255))
+            rectangle(image, 0, v + 0.02, 1, v + 0.045, 0.45 * base)
         rectangle(image, 0.30, 0.42, 0.52, 0.60, (222, 220, 210))
         rectangle(image, 0.33, 0.45, 0.40, 0.57, (196, 120, 30))
         image *= (0.80 + 0.35 * fractal_noise(rng, shape, ((1, 5), (2, 9))))[..., None]

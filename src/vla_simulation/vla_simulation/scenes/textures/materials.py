@@ -1,11 +1,11 @@
-"""Tiles of the prop atlas that show materials: paint, steel, wood, plastic, cloth, hazard stripes."""
+"""Tiles of the prop atlas that show materials: paint, steel, wood, plastic, cloth, stripes."""
 
 import numpy as np
 
-from vla_simulation.scenes.textures.goods import Painter
 from vla_simulation.scenes.textures.noise import (
     Array,
     Colour,
+    Painter,
     darken_edges,
     fractal_noise,
     ramp,
@@ -20,7 +20,7 @@ def paint_coat(tone: Colour, wear: float = 0.3, edge: float = 0.3) -> Painter:
 
     def paint(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
         base = np.array(tone, np.float32)
-        image = ramp(fractal_noise(rng, shape, (3, 8, 24)), tuple(0.86 * base), tuple(base))  # type: ignore[arg-type]
+        image = ramp(fractal_noise(rng, shape, (3, 8, 24)), 0.86 * base, base)
         chipped = wear * threshold(fractal_noise(rng, shape, (12, 30)), 0.74, 12)[..., None]
         image = image * (1 - chipped) + np.array((96, 92, 88), np.float32) * chipped
         darken_edges(image, 0.05, edge)
@@ -140,7 +140,7 @@ def vest(tone: Colour) -> Painter:
     def paint(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
         base = np.array(tone, np.float32)
         folds = fractal_noise(rng, shape, ((2, 6), (4, 14)))
-        image = ramp(folds, tuple(0.7 * base), tuple(np.minimum(1.05 * base, 255)))  # type: ignore[arg-type]
+        image = ramp(folds, 0.7 * base, np.minimum(1.05 * base, 255))
         for v in (0.52, 0.74):
             rectangle(image, 0, v, 1, v + 0.09, (206, 209, 210))
         for u in (0.20, 0.70):
@@ -159,8 +159,8 @@ def cloth(tone: Colour) -> Painter:
         base = np.array(tone, np.float32)
         image = ramp(
             fractal_noise(rng, shape, ((2, 8), (5, 16))),
-            tuple(0.55 * base),  # type: ignore[arg-type]
-            tuple(np.minimum(1.15 * base, 255)),  # type: ignore[arg-type]
+            0.55 * base,
+            np.minimum(1.15 * base, 255),
         )
         shade_down(image, 0.25)
         return image

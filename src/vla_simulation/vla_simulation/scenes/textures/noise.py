@@ -1,12 +1,14 @@
 """What the textures are made of: seamless noise, colour ramps, grain, gradients."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 Array = np.ndarray
-Colour = tuple[float, float, float]
+Colour = tuple[float, float, float] | np.ndarray
 """Red, green, blue, 0 to 255."""
+Painter = Callable[[np.random.Generator, tuple[int, int]], Array]
+"""Draws (H, W, 3 or 4) float32, 0 to 255, of a shape (H, W)."""
 
 
 def fractal_noise(

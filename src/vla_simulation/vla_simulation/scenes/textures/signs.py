@@ -3,11 +3,11 @@
 import cv2
 import numpy as np
 
-from vla_simulation.scenes.textures.goods import Painter
 from vla_simulation.scenes.textures.materials import hazard, paint_coat
 from vla_simulation.scenes.textures.noise import (
     Array,
     Colour,
+    Painter,
     darken_edges,
     fractal_noise,
     ramp,
@@ -30,7 +30,7 @@ def digit_sign(digit: int, size: tuple[int, int] = (256, 192)) -> Array:
     font = cv2.FONT_HERSHEY_DUPLEX
     (width, height), _ = cv2.getTextSize(str(digit), font, 1.0, 1)
     stroke = np.zeros((4 * height, 4 * width), np.uint8)
-    cv2.putText(stroke, str(digit), (width, 3 * height), font, 1.0, 255, 1, cv2.LINE_8)
+    cv2.putText(stroke, str(digit), (width, 3 * height), font, 1.0, (255,), 1, cv2.LINE_8)
     filled = np.argwhere(stroke > 0)
     (top, left), (bottom, right) = filled.min(0), filled.max(0)
     # Stretch the strokes to the board, then thicken them.
@@ -39,7 +39,7 @@ def digit_sign(digit: int, size: tuple[int, int] = (256, 192)) -> Array:
     points = np.argwhere(glyph > 0) / (np.array(glyph.shape) - 1) * (np.array(inner) - 1)
     points += (np.array(size) - inner) / 2
     for row, column in points.astype(int):
-        cv2.circle(mask, (int(column), int(row)), thick // 2, 255, -1, cv2.LINE_AA)
+        cv2.circle(mask, (int(column), int(row)), thick // 2, (255,), -1, cv2.LINE_AA)
     image *= (1 - mask / 255.0 * 0.93)[..., None].astype(np.float32)
     return np.clip(image, 0, 255).astype(np.uint8)
 

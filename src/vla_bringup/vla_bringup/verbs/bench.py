@@ -1,0 +1,146 @@
+"""Measure a stage against a named peer or limit.
+
+  vla bench convert
+  vla bench load --data out/demonstrations.h5 --json out/bench_load.json
+
+Every figure comes with the machine and its load; what is compared runs in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from vla_bringup.resources import default_contract
+
+HELP = "benchmarks"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark.
+
+    Attributes:
+        target: "module:function"; called with `quick`, `out` and the options by name. It returns
+            figures: plain values, mappings and lists.
+        help: What it measures, and against what.
+        options: Further options, by flag, as argparse takes them.
+    """
+
+    target: str
+    help: str
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+_FLAG: Final = {"action": "store_true"}
+
+BENCHMARKS: Final[Mapping[str, Benchmark]] = {
+    "convert": Benchmark(
+        "vla_training.benchmarks.convert:run",
+        "bags to a data set: CPU time against raw reading and writing, processes, memory",
+        {
+            "--contract": {"type": Path, "default": default_contract(), "metavar": "FILE"},
+            "--bags": {"type": Path, "nargs": "+", "metavar": "BAG", "help": "default: made up"},
+            "--full": {**_FLAG, "help": "convert a bag of 10 GB, too"},
+        },
+    ),
+    "load": Benchmark(
+        "vla_training.benchmarks.load:run",
+        "shuffled batches: samples per second against a numpy gather and LeRobot's data set",
+        {
+            "--data": {"type": Path, "required": True, "metavar": "FILE", "help": "data set"},
+            "--with-peer": {**_FLAG, "help": "compare with LeRobot; installs it (8 GB) if needed"},
+            "--peer": {"type": Path, "metavar": "DIR", "help": "environment with LeRobot"},
+            "--frames": {"type": int, "metavar": "N", "help": "read so many"},
+        },
+    ),
+    "sim": Benchmark(
+        "vla_simulation.benchmarks:run",
+        "simulation with camera, scanner and physics: real-time factor per core and on two",
+        {"--suite": {"metavar": "NAME", "help": "default: nominal"}},
+    ),
+    "leak": Benchmark(
+        "vla_training.benchmarks.goal_leak:run",
+        "what the view from the start says about the goal: must be chance",
+    ),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    names = parser.add_subparsers(dest="benchmark", metavar="NAME", required=True)
+    for name, benchmark in BENCHMARKS.items():
+        child = names.add_parser(name, help=benchmark.help, description=benchmark.help)
+        child.add_argument("--quick", action="store_true", help="less of everything: for a look")
+        child.add_argument(
+            "--out", type=Path, metavar="DIR", help="folder for what is measured with (temporary)"
+        )
+        child.add_argument("--json", metavar="FILE", help="write the figures here; - prints them")
+        for flag, how in benchmark.options.items():
+            child.add_argument(flag, **how)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    benchmark = BENCHMARKS[args.benchmark]
+    module, _, function = benchmark.target.partition(":")
+    names = [flag.lstrip("-").replace("-", "_") for flag in benchmark.options]
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
+    load_before = os.getloadavg()[0]
+    figures = getattr(import_module(module), function)(
+        quick=args.quick, out=args.out, **{name: getattr(args, name) for name in names}
+    )
+    answer = {
+        "benchmark": args.benchmark,
+        "quick": args.quick,
+        "machine": describe_machine(),
+        "load": {"before": round(load_before, 2), "after": round(os.getloadavg()[0], 2)},
+        "figures": figures,
+    }
+    text = json.dumps(answer, indent=2) + "\n"
+    if args.json == "-":
+        print(text, end="")
+        return 0
+    if args.json:
+        path = Path(args.json)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    rows = list(_flat(answer))
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:<{width}}  {value}")
+    return 0
+
+
+def describe_machine() -> dict[str, Any]:
+    """What a figure was measured on."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        lines = (line.partition(":") for line in cpuinfo.read_text("utf-8").splitlines())
+        model = next((v.strip() for name, _, v in lines if name.strip() == "model name"), model)
+    return {
+        "cpu": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+    }
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Figures by dotted name, one a line."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, (list, tuple)):
+            yield f"{prefix}{name}", " to ".join(map(str, value)) if len(value) == 2 else str(value)
+        else:
+            yield f"{prefix}{name}", str(value)
