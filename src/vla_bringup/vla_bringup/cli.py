@@ -12,10 +12,11 @@ from typing import Final
 
 from vla_core.errors import VlaError
 
-# Every verb is a module of this name in vla_bringup.verbs with HELP, add_arguments() and run().
+# Every verb is a module of this name, with _ for -, in vla_bringup.verbs with HELP, add_arguments()
+# and run().
 GROUPS: Final = {
     "run": ("demo", "up", "dock", "sim"),
-    "data": ("collect", "inspect", "convert"),
+    "data": ("collect", "inspect", "convert", "to-lerobot", "from-lerobot"),
     "learn": ("train", "export", "evaluate"),
     "machine": ("doctor", "bench"),
 }
@@ -79,14 +80,14 @@ def build_parser(modules: dict[str, ModuleType]) -> argparse.ArgumentParser:
 
 
 def _load(verb: str) -> ModuleType:
-    return import_module(f"vla_bringup.verbs.{verb}")
+    return import_module(f"vla_bringup.verbs.{verb.replace('-', '_')}")
 
 
 def _verb_list(modules: dict[str, ModuleType]) -> str:
     lines = []
     for group, verbs in GROUPS.items():
         lines.append(f"{group}:")
-        lines += [f"  {verb:<10} {modules[verb].HELP}" for verb in verbs]
+        lines += [f"  {verb:<12} {modules[verb].HELP}" for verb in verbs]
         lines.append("")
     return "\n".join([*lines, "vla VERB --help says more."])
 

@@ -21,6 +21,8 @@ TOPICS: Final = "vla.topics"
 SEED: Final = "vla.seed"
 """Decides scene and start of a simulated episode; given, like the next ones, by whoever asks for
 the recording."""
+GROUP: Final = "vla.group"
+"""Bags of one group are in the same split of a data set; without it, those of one seed are."""
 GOAL: Final = "vla.goal"
 """Index of the commanded station, left to right. Episodes of one seed that differ in it are alike
 in all but their goal and their sentence."""

@@ -97,8 +97,8 @@ class Rig:
         request = ChangeState.Request(transition=Transition(id=transition))
         return self.call(ChangeState, f"{node}/change_state", request, timeout_s).success
 
-    def reset(self, seed, suite=""):
-        request = ResetSimulation.Request(seed=seed, suite=suite)
+    def reset(self, seed, suite="", goal=-1):
+        request = ResetSimulation.Request(seed=seed, suite=suite, goal=goal)
         return self.call(ResetSimulation, "simulator/reset", request)
 
     def command_publisher(self, kind=TwistStamped):

@@ -195,6 +195,34 @@ def test_a_reset_begins_another_episode(rig):
     assert "expected one of: nominal" in refused.message
     rig.spin(0.2)
     assert rig.state.seed == 7
+    stamps = [stamp_ns(m) for m in rig.messages["odom"]]
+    assert (np.diff(stamps) > 0).all()  # across episodes, too
+
+
+def test_a_reset_can_name_the_goal(rig):
+    rig.listen("ground_truth/state")
+    rig.start("simulator_node", "seed:=1", "lock_step:=true")
+    assert rig.change("simulator", CONFIGURE)
+    assert rig.change("simulator", ACTIVATE)
+    seed = next(seed for seed in range(20) if rig.reset(seed).station_count > 1)
+    drawn = rig.reset(seed)
+    sentences = set()
+    for goal in range(drawn.station_count):
+        response = rig.reset(seed, goal=goal)
+        assert response.success
+        assert response.goal == goal
+        assert (response.instruction == drawn.instruction) == (goal == drawn.goal)
+        sentences.add(response.instruction)
+        expected = (goal, response.instruction)
+        assert rig.spin_until(
+            lambda expected=expected: (rig.state.goal, rig.state.instruction) == expected, 5.0
+        )
+        assert rig.state.station_count == drawn.station_count
+        assert rig.state.docked_station == -1
+    assert len(sentences) == drawn.station_count
+    refused = rig.reset(seed, goal=drawn.station_count)
+    assert not refused.success
+    assert f"expected 0 to {drawn.station_count - 1}" in refused.message
 
 
 @pytest.mark.parametrize(("kind", "make"), [("twist", Twist), ("twist_stamped", TwistStamped)])

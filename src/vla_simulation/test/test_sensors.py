@@ -10,8 +10,9 @@ from simulation_scenes import EXACT, STRAIGHT_START
 from vla_core.geometry import Pose2D
 from vla_core.keys import IMAGE, ODOMETRY, SCAN
 from vla_simulation.environment import DockingEnv
-from vla_simulation.errors import SimulationError
+from vla_simulation.errors import SimulationError, SuiteError
 from vla_simulation.mjcf import SURFACE_DARK, SURFACE_GLOSSY
+from vla_simulation.randomization import SensorRandomization
 from vla_simulation.suites import SuiteConfig
 from vla_simulation.views import VIEWS
 
@@ -238,6 +239,20 @@ def test_every_sensor_measures_at_its_rate_before_the_tick(rendering_env):
         low, high = latency_s[0] - 0.001, latency_s[1] + 0.006
         assert (age_s > low).all() or key == ODOMETRY, key
         assert (age_s < high).all() or key == ODOMETRY, key
+
+
+@pytest.mark.parametrize(
+    "timing",
+    [
+        {"stamp_jitter_s": 0.005},
+        {"image_latency_s": (0.0, 0.02)},
+        {"scan_latency_s": (0.02, 0.06)},
+        {"scan_latency_s": (0.03, 0.02)},
+    ],
+)
+def test_timing_by_which_a_sample_would_miss_its_tick_is_refused(timing):
+    with pytest.raises(SuiteError, match=f"sensors.{next(iter(timing))} is .*, expected"):
+        SensorRandomization(**timing)
 
 
 def test_phases_differ_from_episode_to_episode(rendering_env):

@@ -90,7 +90,7 @@ _env: DockingEnv | None = None
 
 def _start(suite: str, core: int) -> None:
     """Begin a worker process, on one core."""
-    global _env  # noqa: PLW0603
+    global _env
     os.sched_setaffinity(0, {core})
     _env = DockingEnv(suite)
 

@@ -133,7 +133,7 @@ def create_renderer(
 
 
 def _filter_textures_quickly(renderer: mujoco.Renderer) -> None:
-    """Take texels from one mipmap level instead of blending two: an eighth of the time, hardly seen.
+    """Take texels from one mipmap level instead of blending two: quicker, and hardly to be seen.
 
     The renderer's context is current, since it has just been made.
     """

@@ -9,11 +9,11 @@ the corners more exact; after it, only the three numbers of a robot on the floor
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from vla_core.geometry import Pose2D, wrap_angle
 from vla_core.keys import IMAGE
+from vla_core.opencv import cv2
 from vla_core.readings import ImageReading, Reading
 from vla_simulation.controllers.camera_model import CameraModel
 from vla_simulation.controllers.markers import Marker, edge_points

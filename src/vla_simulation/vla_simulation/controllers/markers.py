@@ -3,8 +3,9 @@
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+
+from vla_core.opencv import cv2
 
 MODULES = 6
 """Cells along the side of a DICT_4X4 marker, black border included."""

@@ -6,6 +6,7 @@ metric of Censi, "An ICP variant using a point-to-line metric", ICRA 2008; beyon
 line, to its end).
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -138,6 +139,11 @@ class ScanMatchingPoseSource:
         low, high = self._low - margin_m, self._high + margin_m
         return ((in_dock >= low) & (in_dock <= high)).all(axis=1)
 
+    @functools.cached_property
+    def _field(self) -> "_DistanceField":
+        reach = 2 * self.parameters.margin_m
+        return _DistanceField(self, self._low - reach, self._high + reach)
+
     def _search(self, points: np.ndarray, guess: Pose2D, spread: np.ndarray) -> list[Pose2D]:
         """Poses on a grid around the guess that explain many points and stay near it.
 
@@ -150,12 +156,11 @@ class ScanMatchingPoseSource:
         for reach, step in zip(p.search_spread * spread, steps, strict=True):
             count = math.ceil(reach / step)
             axes.append(np.arange(-count, count + 1) * step)
-        field = _DistanceField(self, self._low - 2 * p.margin_m, self._high + 2 * p.margin_m)
         found: list[tuple[float, Pose2D]] = []
         for dyaw in axes[2]:
             turned = _moved(points, guess.x, guess.y, guess.yaw + dyaw)
             shifts = np.stack(np.meshgrid(axes[0], axes[1], indexing="ij"), axis=-1).reshape(-1, 2)
-            distance = field.at(turned[None] + shifts[:, None])
+            distance = self._field.at(turned[None] + shifts[:, None])
             fits = np.exp(-0.5 * (distance / p.search_width_m) ** 2).sum(axis=1)
             prior = ((shifts / spread[:2]) ** 2).sum(axis=1) + (dyaw / spread[2]) ** 2
             score = fits - 0.5 * prior

@@ -3,6 +3,11 @@
 import math
 from dataclasses import dataclass
 
+from vla_simulation.errors import SuiteError
+
+_STEP_S = 0.005  # of physics, on whose grid sensors measure
+_LONGEST_LATENCY_S = 0.045  # a whole control period would be the tick before
+
 
 @dataclass(frozen=True)
 class SensorRandomization:
@@ -26,7 +31,7 @@ class SensorRandomization:
     scan_latency_s: tuple[float, float] = (0.005, 0.025)
     """From a scan to the control tick at which it is there."""
     stamp_jitter_s: float = 0.001
-    """Largest error of a stamp, either way."""
+    """Largest error of a stamp, either way; less than a physics step."""
     scan_noise_m: tuple[float, float] = (0.002, 0.006)
     """Standard deviation of a range."""
     scan_noise_per_m: tuple[float, float] = (0.0, 0.001)
@@ -37,3 +42,21 @@ class SensorRandomization:
     """How far dark surfaces return a beam that meets them squarely."""
     glossy_incidence_rad: tuple[float, float] = (math.radians(65.0), math.radians(80.0))
     """Glossy surfaces return nothing from this angle to their normal on."""
+
+    def __post_init__(self) -> None:
+        """Check that no sample can be stamped later than the tick at which it is there.
+
+        Raises:
+            SuiteError: timing is out of its range.
+        """
+        if not 0.0 <= self.stamp_jitter_s < _STEP_S:
+            raise SuiteError(
+                f"sensors.stamp_jitter_s is {self.stamp_jitter_s}, expected 0 to below {_STEP_S} s"
+            )
+        for name in ("image_latency_s", "scan_latency_s"):
+            low, high = getattr(self, name)
+            if not _STEP_S <= low <= high <= _LONGEST_LATENCY_S:
+                raise SuiteError(
+                    f"sensors.{name} is {[low, high]}, expected [low, high] from {_STEP_S} to "
+                    f"{_LONGEST_LATENCY_S} s"
+                )

@@ -15,7 +15,7 @@ from vla_msgs.msg import SimulationState
 from vla_core.keys import IMAGE, ODOMETRY, SCAN
 from vla_simulation.environment import DockingEnv
 from vla_simulation.ros import ros_messages
-from vla_simulation.sensing.samples import Sample
+from vla_simulation.sensing.samples import Sample, WheelReading
 
 # Reliable, so that a recording in lock-step has every message; best-effort subscribers match too.
 _QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
@@ -101,7 +101,7 @@ class RobotPublishers:
             stamp = ros_messages.time_message(self._stamp_ns(env, tick_ns, sample))
             for topic, (_, build) in _DRIVERS[sample.key].items():
                 self._publishers[topic].publish(build(sample.reading, env.config, stamp))
-            if self._transforms is not None and sample.key == ODOMETRY:
+            if self._transforms is not None and isinstance(sample.reading, WheelReading):
                 message_type, moving, _ = self._transforms
                 transform = ros_messages.odometry_transform(sample.reading, stamp)
                 moving.publish(message_type(transforms=[transform]))

@@ -58,6 +58,7 @@ class Camera:
         self._labels = _geom_labels(model, station_names)
         self._frustum = _Frustum(model, self._camera, self._optics)
         self._frustum.hide(self._robot_geoms() & ~self._seen_robot_geoms())
+        self._noise: np.ndarray | None = None
         self._noise_bank = np.random.default_rng(7).standard_normal(
             _NOISE_BANK_SIZE, dtype=np.float32
         )
@@ -116,12 +117,13 @@ class Camera:
         return self._sensed(self._optics.picture(self._ideal, self._readout_rad, exposure_rad))
 
     def _sensed(self, picture: np.ndarray) -> np.ndarray:
-        picture = cv2.LUT(picture, self._response)
+        picture = cv2.LUT(picture, self._response, dst=picture)
         # Drawing as many normals anew would take as long as rendering.
         offset = int(self._rng.integers(_NOISE_BANK_SIZE - picture.size))
-        noise = self._noise_bank[offset : offset + picture.size].reshape(picture.shape)
-        noise = cv2.multiply(cv2.LUT(picture, self._sigma), noise)
-        return cv2.add(picture, noise, dtype=cv2.CV_8U)
+        unit_noise = self._noise_bank[offset : offset + picture.size].reshape(picture.shape)
+        self._noise = cv2.LUT(picture, self._sigma, dst=self._noise)
+        cv2.multiply(self._noise, unit_noise, dst=self._noise)
+        return cv2.add(picture, self._noise, dtype=cv2.CV_8U)
 
     def segmentation(self, data: mujoco.MjData) -> np.ndarray:
         """What the pixels of the last picture show.

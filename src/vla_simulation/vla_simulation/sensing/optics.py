@@ -29,7 +29,8 @@ class Optics:
         u, v = np.meshgrid(np.arange(width, dtype=float), np.arange(height, dtype=float))
         pixels = np.stack([u, v], -1).reshape(-1, 1, 2)
         matrix, distortion = np.array(camera.matrix), np.array(camera.distortion)
-        rays = cv2.undistortPointsIter(pixels, matrix, distortion, None, None, _PRECISE)
+        same = np.eye(3)
+        rays = cv2.undistortPointsIter(pixels, matrix, distortion, same, same, _PRECISE)
         x, y = rays.reshape(height, width, 2).transpose(2, 0, 1)  # right and down per forward
         half = np.ceil(focal * np.abs([x, y]).max((1, 2))).astype(int) + _SHUTTER_MARGIN_PX
         source_width, source_height = (2 * half).tolist()
@@ -45,6 +46,8 @@ class Optics:
         moment = (np.arange(height) / max(height - 1, 1) - 0.5)[:, None]  # of the readout time
         self._column_shift = (focal * moment * (sin * y - cos - cos * x * x)).astype(np.float32)
         self._row_shift = (focal * moment * (-sin * x - cos * x * y)).astype(np.float32)
+        self._turned_columns = np.empty_like(self._columns)
+        self._turned_rows = np.empty_like(self._rows)
         self._pixels_per_rad = focal * float(cos)
 
     def picture(self, ideal: np.ndarray, readout_rad: float, exposure_rad: float) -> np.ndarray:
@@ -76,4 +79,8 @@ class Optics:
         if readout_rad == 0.0:
             return self._columns, self._rows
         angle = np.float32(readout_rad)
-        return self._columns + angle * self._column_shift, self._rows + angle * self._row_shift
+        columns = np.multiply(self._column_shift, angle, out=self._turned_columns)
+        rows = np.multiply(self._row_shift, angle, out=self._turned_rows)
+        columns += self._columns
+        rows += self._rows
+        return columns, rows

@@ -22,7 +22,6 @@ from rosbags.rosbag2 import Reader
 
 from vla_core.contract import Contract
 from vla_training.benchmarks.long_bags import copy_with_seed, write_long_bag
-from vla_training.conversion.bags import bag_sha256
 from vla_training.conversion.pipeline import ConversionSummary, convert
 from vla_training.errors import BenchmarkError
 
@@ -42,7 +41,6 @@ _CHILD: Final = """
 import resource, sys
 from pathlib import Path
 from vla_core.contract import Contract
-from vla_training.conversion.bags import bag_sha256
 from vla_training.conversion.pipeline import ConversionSummary, convert
 contract = Contract.load(sys.argv[1])
 convert([Path(sys.argv[2])], Path(sys.argv[3]), contract, jobs=1, progress=False, strict=True)
@@ -125,7 +123,6 @@ def _against_floor(
         "bags": len(bags),
         "rows": rows,
         "conversion_us_per_row": per_row(costs),
-        "of_it_hashing_us_per_row": per_row([_hashing_s(bags) for _ in range(3)]),
         "floor_us_per_row": {
             "opening": per_row(floor.opening_s for floor in floors),
             "reading": per_row(floor.reading_s for floor in floors),
@@ -171,14 +168,6 @@ def _floor(bags: Sequence[Path], file: Path, size: int) -> Floor:
     writing_s = time.process_time() - started
     file.unlink()
     return Floor(opening_s, reading_s, writing_s)
-
-
-def _hashing_s(bags: Sequence[Path]) -> float:
-    """CPU time of hashing the bags, which the floor does not do and the conversion must."""
-    started = time.process_time()
-    for bag in bags:
-        bag_sha256(bag)
-    return time.process_time() - started
 
 
 def _speed_up(folder: Path, contract: Contract, count: int, rounds: int) -> dict[str, Any]:

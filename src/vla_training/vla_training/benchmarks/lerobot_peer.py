@@ -15,12 +15,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from torch.utils.data import DataLoader
 
 _REPOSITORY = "benchmark/frames"
 _IMAGE = "observation.images.front"
 _WARM_UP = 2
+
+
+def _lerobot_dataset() -> Any:
+    # Where this project's packages are all imported, LeRobot is not installed.
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    return LeRobotDataset
 
 
 def write(frames: Path, root: Path, mode: str, rate_hz: int) -> dict[str, np.ndarray]:
@@ -48,7 +54,7 @@ def write(frames: Path, root: Path, mode: str, rate_hz: int) -> dict[str, np.nda
         "observation.scan": vector("scan"),
         "action": vector("action"),
     }
-    data = LeRobotDataset.create(
+    data = _lerobot_dataset().create(
         _REPOSITORY, rate_hz, features, root=root, use_videos=mode == "video"
     )
     for episode in json.loads((frames / "episodes.json").read_text()):
@@ -97,7 +103,7 @@ def main() -> None:
         arrays = write(Path(wanted["frames"]), root, mode, wanted["rate_hz"])
         conversion_s = time.perf_counter() - begun
         chunk = [step / wanted["rate_hz"] for step in range(wanted["horizon"])]
-        data = LeRobotDataset(_REPOSITORY, root=root, delta_timestamps={"action": chunk})
+        data = _lerobot_dataset()(_REPOSITORY, root=root, delta_timestamps={"action": chunk})
         # Workers first: forked ones must not share a video decoder that this process has open.
         rates = {
             workers: samples_per_s(data, wanted["batch_size"], workers, wanted["seconds"])
@@ -110,7 +116,7 @@ def main() -> None:
         answer[mode] = {
             "conversion_s": round(conversion_s, 1),
             "frames": len(data),
-            "chunk": list(first["action"].shape),
+            "chunk": " x ".join(map(str, first["action"].shape)),
             "largest_image_difference": round(float(difference.max()), 1),
             "backend": str(data.video_backend) if mode == "video" else "",
             "samples_per_s": {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import heapq
 import json
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -22,14 +24,18 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from vla_core import bag_metadata
+from vla_core.bag_checksums import write_checksums
 from vla_core.contract import Contract
 from vla_core.contract_specs import ImageDecoder, OdometryDecoder, ScanDecoder
+from vla_training.conversion.mcap import MAGIC
 
 CAMERA: Final = (120, 160)
 BEAMS: Final = 240
 START_NS: Final = 1_700_000_000_000_000_000
 _NS_PER_S: Final = 1_000_000_000
 _LOOP: Final = 64
+_CHUNK_CODE: Final = 0x06
+_FOOTER_CODE: Final = 0x02
 _TYPES: Final = get_typestore(Stores.ROS2_JAZZY)
 
 _FOREVER: Final = QosTime(9223372036, 854775807)
@@ -75,6 +81,9 @@ def write_long_bag(path: Path, contract: Contract, seconds: float, seed: int = 0
             topic, kind, _, make = sources[number]
             data = _TYPES.serialize_cdr(make(count, stamp_ns), kind)
             writer.write(connections[topic], stamp_ns, data)
+    (storage,) = path.glob("*.mcap")
+    _add_chunk_checksums(storage)
+    write_checksums(path)
     return path
 
 
@@ -86,7 +95,28 @@ def copy_with_seed(bag: Path, path: Path, seed: int) -> Path:
     (path / "metadata.yaml").write_text(yaml.safe_dump(values), "utf-8")
     for storage in bag.glob("*.mcap"):
         (path / storage.name).hardlink_to(storage)
+    write_checksums(path)
     return path
+
+
+def _add_chunk_checksums(storage: Path) -> None:
+    """Fill in the CRC-32 of every chunk, as the recorder does and the writer of rosbags does not.
+
+    See mcap.dev/spec: a record is a code, a length of eight bytes and a body; the body of a chunk
+    is three numbers of eight bytes, the checksum, a text that is empty here, a length, records.
+    """
+    with storage.open("r+b") as file:
+        position = len(MAGIC)
+        while True:
+            file.seek(position)
+            code, length = struct.unpack("<BQ", file.read(9))
+            if code == _FOOTER_CODE:
+                return
+            if code == _CHUNK_CODE:
+                body = file.read(length)
+                file.seek(position + 9 + 24)
+                file.write(struct.pack("<I", zlib.crc32(memoryview(body)[24 + 4 + 4 + 8 :])))
+            position += 9 + length
 
 
 def _metadata(contract: Contract, topics: list[str], seed: int) -> dict[str, str]:

@@ -11,7 +11,8 @@ from vla_core.contract import Contract
 from vla_training.conversion.alignment import BagAlignment, Selection
 from vla_training.conversion.bags import BagMetadata
 from vla_training.conversion.episodes import SegmentLimits
-from vla_training.conversion.messages import BagMessages, Track
+from vla_training.conversion.message_index import Track
+from vla_training.conversion.messages import BagMessages
 
 HISTOGRAM_BINS: Final = 41
 _S_PER_NS: Final = 1e-9

@@ -19,8 +19,6 @@ from vla_training.errors import ConversionError
 STORAGE_SUFFIXES: Final = (".mcap", ".db3")
 METADATA_FILE: Final = "metadata.yaml"
 _ROOT: Final = "rosbag2_bagfile_information"
-_GROUP: Final = "vla.group"
-_GOAL: Final = "vla.goal"
 
 
 @dataclass(frozen=True)
@@ -186,7 +184,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 def _metadata(path: Path, custom: Mapping[Any, Any]) -> BagMetadata:
     values = {str(key): str(value) for key, value in custom.items()}
-    seed, goal = values.get(keys.SEED, ""), values.get(_GOAL, "")
+    seed, goal = values.get(keys.SEED, ""), values.get(keys.GOAL, "")
     return BagMetadata(
         path=path,
         instruction=values.get(keys.INSTRUCTION, ""),
@@ -194,7 +192,7 @@ def _metadata(path: Path, custom: Mapping[Any, Any]) -> BagMetadata:
         operator=values.get(keys.OPERATOR, ""),
         seed=int(seed) if seed.isdecimal() else None,
         suite=values.get(keys.SUITE, ""),
-        group=values.get(_GROUP, ""),
+        group=values.get(keys.GROUP, ""),
         goal=int(goal) if goal.isdecimal() else None,
         paraphrases=_sentences(values.get(keys.PARAPHRASES, "[]")),
         custom=values,

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from vla_training.conversion.messages import Track
+from vla_training.conversion.message_index import Track
 from vla_training.errors import ConversionError
 
 CLOCK_JUMP_NS: Final = 30_000_000_000

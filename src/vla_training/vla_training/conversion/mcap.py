@@ -10,18 +10,23 @@ import mmap
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from struct import Struct
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from backports import zstd
 from lz4 import frame as lz4
 
-MAGIC: Final = b"\x89MCAP0\r\n"
-HEAD_BYTES: Final = 12
-"""Of each message so many bytes are kept: encapsulation and, if it begins with a header, stamp."""
+from vla_training.conversion.message_index import (
+    HEAD_BYTES,
+    INDEX_TYPE,
+    DamagedFileError,
+    MessageIndex,
+    Spool,
+    release,
+)
 
+MAGIC: Final = b"\x89MCAP0\r\n"
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END, _FOOTER = 0x03, 0x04, 0x05, 0x06, 0x0F, 0x02
 _RECORD: Final = Struct("<BQ")
 _MESSAGE_RECORD: Final = Struct("<BQHIQ")
@@ -29,75 +34,6 @@ _MESSAGE_HEAD_BYTES: Final = 2 + 4 + 8 + 8
 _CHUNK_HEAD: Final = Struct("<QQQII")
 _MAX_CHUNK_BYTES: Final = 1 << 31
 _RELEASE_BYTES: Final = 1 << 26
-
-INDEX_TYPE: Final = np.dtype(
-    [
-        ("channel", np.int32),
-        ("file", np.int32),
-        ("received_ns", np.int64),
-        ("position", np.int64),
-        ("length", np.int64),
-        ("head", np.uint8, HEAD_BYTES),
-    ]
-)
-"""One message: where it is, when it was received, and how it begins."""
-
-
-class Channel(NamedTuple):
-    """A topic and its message type."""
-
-    topic: str
-    type: str
-
-
-class DamagedFileError(Exception):
-    """Something in the file cannot be right."""
-
-
-@dataclass
-class MessageIndex:
-    """Messages of the files of one bag, added file by file.
-
-    Attributes:
-        channels: By number.
-        buffers: Mapped files, by number.
-        blocks: Records of `INDEX_TYPE`.
-    """
-
-    channels: list[Channel] = field(default_factory=list)
-    buffers: list[mmap.mmap] = field(default_factory=list)
-    blocks: list[np.ndarray] = field(default_factory=list)
-
-    def channel(self, topic: str, message_type: str) -> int:
-        """Number of a channel, which is added where it is new."""
-        channel = Channel(topic, message_type)
-        if channel not in self.channels:
-            self.channels.append(channel)
-        return self.channels.index(channel)
-
-
-class Spool:
-    """A file for what cannot be read in place, mapped when all is written.
-
-    Args:
-        file: Open for reading and writing, empty.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.size = 0
-
-    def append(self, data: bytes | memoryview) -> int:
-        """Add some bytes and say where they are."""
-        position = self.size
-        self._file.write(data)
-        self.size += len(data)
-        return position
-
-    def map(self) -> mmap.mmap:
-        """Everything that was added."""
-        self._file.flush()
-        return mmap.mmap(self._file.fileno(), self.size, access=mmap.ACCESS_READ)
 
 
 def scan(
@@ -311,10 +247,3 @@ def _unpacked(data: memoryview, compression: str, size: int, place: int) -> byte
         # Either library has errors of its own.
         raise DamagedFileError(f"the chunk at byte {place} cannot be unpacked ({error})") from error
     raise DamagedFileError(f"the chunk at byte {place} is compressed as {compression!r}")
-
-
-def release(buffer: mmap.mmap, start: int, end: int) -> None:
-    """Let go of mapped pages; they are read again where they are used again."""
-    first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
-    if end > first:
-        buffer.madvise(mmap.MADV_DONTNEED, first, (end - first) // mmap.PAGESIZE * mmap.PAGESIZE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -19,45 +18,20 @@ from vla_core.cdr import HEADED_TYPES, stamp_ns_of_cdr
 from vla_core.errors import DecodeError
 from vla_training.conversion.bags import BagFolder, BagHash, bag_files
 from vla_training.conversion.fixed_layout import read_doubles
-from vla_training.conversion.mcap import (
+from vla_training.conversion.mcap import scan
+from vla_training.conversion.message_index import (
     INDEX_TYPE,
     Channel,
     DamagedFileError,
     MessageIndex,
     Spool,
+    Track,
     release,
-    scan,
 )
 from vla_training.errors import ConversionError
 
 _RELEASE_BYTES = 1 << 26
 _NS_PER_S = 1_000_000_000
-
-
-@dataclass(frozen=True, eq=False)
-class Track:
-    """The messages of one topic.
-
-    Attributes:
-        channel: Topic and type.
-        stamps_ns: (n,) int64, ascending: header stamps, or times of reception where there are
-            none. Of messages with the same stamp the one that came last is last.
-        arrival: (n,) int64, place of each message among all of the bag's as they were received.
-        places: (n,) records of `mcap.INDEX_TYPE`.
-        is_stamped: Whether the messages have stamps of their own.
-    """
-
-    channel: Channel
-    stamps_ns: np.ndarray
-    arrival: np.ndarray
-    places: np.ndarray
-    is_stamped: bool
-
-    @cached_property
-    def spots(self) -> list[tuple[int, int, int]]:
-        """Number of the file, first byte and length of each message."""
-        columns = (self.places[name].tolist() for name in ("file", "position", "length"))
-        return list(zip(*columns, strict=True))
 
 
 class BagMessages:

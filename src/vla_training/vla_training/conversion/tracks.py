@@ -16,7 +16,8 @@ from vla_core.errors import DecodeError
 from vla_core.geometry import Pose2D
 from vla_core.readings import MAX_VELOCITY
 from vla_training.conversion.fixed_layout import POSE_TYPE
-from vla_training.conversion.messages import BagMessages, Track
+from vla_training.conversion.message_index import Track
+from vla_training.conversion.messages import BagMessages
 from vla_training.errors import ConversionError
 
 _COMPONENTS: Final = tuple(f"{vector}.{axis}" for vector in ("linear", "angular") for axis in "xyz")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import time
@@ -31,6 +32,8 @@ DRIVERS: Mapping[str, Callable[[EvaluationConfig], Driver]] = {
     "scan_matching": lambda config: ScanMatchingDriver(),
 }
 """Drivers that are no learned policy, by the name that takes the place of a bundle's folder."""
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def evaluate(
@@ -180,10 +183,26 @@ def _run_in_worker(seed: int) -> Runs:
     return _run_seed(*_worker, seed)
 
 
+@contextlib.contextmanager
+def _single_threaded_children() -> Iterator[None]:
+    """Processes started meanwhile compute on one thread: there is one of them per core."""
+    before = dict(os.environ)
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name in _THREAD_VARIABLES:
+            os.environ.pop(name)
+            if name in before:
+                os.environ[name] = before[name]
+
+
 def _run_in_pool(config: EvaluationConfig, seeds: Sequence[int], jobs: int) -> Iterator[Runs]:
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start_worker, (config,))
     try:
-        yield from pool.map(_run_in_worker, seeds)
+        with _single_threaded_children():
+            results = pool.map(_run_in_worker, seeds)
+        yield from results
     except BrokenProcessPool as error:
         raise EvaluationError(
             "an evaluation process died (out of memory?); try again with less --jobs"

@@ -1,0 +1,1 @@
+"""Exchange with LeRobot: writing and reading its data sets without its package."""
