@@ -42,6 +42,7 @@ def command(frame, values):
     return stamped("TwistStamped", frame, 5_000_000_007, twist=twist(*values))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(numbers, numbers), min_size=1, max_size=6),
     frames,
@@ -60,6 +61,7 @@ def test_twists(contract, values, frame, gap):
             np.testing.assert_array_equal(row[[0, 5]].astype(np.float32), expected)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=6), frames, frames)
 def test_odometry(contract, values, frame, child):
     stream = contract.streams[2]
@@ -78,6 +80,7 @@ def test_odometry(contract, values, frame, child):
         assert (reading.linear_x, reading.angular_z) == (row[0], row[5])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(numbers, numbers, st.floats(-3, 3)), min_size=1, max_size=6), frames)
 def test_poses(values, frame):
     messages = [
@@ -102,7 +105,7 @@ def test_messages_of_different_layouts_are_left_alone():
     assert read_doubles("sensor_msgs/msg/Image", buffer, positions, lengths) is None
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_whatever_is_taken_could_be_read_one_by_one(contract, data):
     """Flipped and cut bytes: what this reads, the reader of single messages reads alike."""

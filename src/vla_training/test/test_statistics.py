@@ -3,7 +3,7 @@
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -21,6 +21,7 @@ def whole(parts):
     return total
 
 
+@settings(deadline=None)
 @given(st.lists(arrays.arrays(np.float32, (7, 3), elements=floats), min_size=1, max_size=4))
 def test_floats(parts):
     found, array = whole(parts), np.concatenate(parts)
@@ -34,6 +35,7 @@ def test_floats(parts):
         np.testing.assert_allclose(value, exact, rtol=2.0**-8, atol=1e-30)
 
 
+@settings(deadline=None)
 @given(st.lists(arrays.arrays(np.uint8, (2, 4, 5, 3)), min_size=1, max_size=4))
 def test_bytes_are_exact(parts):
     found, array = whole(parts), np.concatenate(parts)
