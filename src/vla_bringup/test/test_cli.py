@@ -38,6 +38,8 @@ def test_wrong_usage(capsys):
         ["up", "dock", "policy"],
         ["up", "dock", "policy:=/nowhere"],
         ["convert", "/nowhere"],
+        ["to-lerobot", "/nowhere.h5", "--out", "/nowhere/out"],
+        ["from-lerobot", "/nowhere", "--out", "/nowhere/out.h5"],
         ["train", "/nowhere.h5"],
         ["export", "/nowhere"],
         ["evaluate", "--policy", "/nowhere"],

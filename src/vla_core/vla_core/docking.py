@@ -30,7 +30,8 @@ class DockTolerance:
 
     def contains(self, dock_from_base: Pose2D) -> bool:
         """Whether the base is within the pose tolerance; False for a pose with NaN."""
-        return (
+        # A pose of numpy's numbers would make this numpy's bool, which JSON cannot say.
+        return bool(
             abs(dock_from_base.x) <= self.longitudinal_m
             and abs(dock_from_base.y) <= self.lateral_m
             and abs(wrap_angle(dock_from_base.yaw)) <= self.yaw_rad

@@ -40,7 +40,12 @@ def read(wanted):
                 value = pixels.round().to(torch.uint8)
                 assert float((pixels - value).abs().max()) < 1e-3
                 value = value.permute(1, 2, 0)
-            digest.update(np.ascontiguousarray(value.numpy()).tobytes())
+            array = value.numpy()
+            if data.features[name]["dtype"] != "image":
+                # It gives every whole number as int64, whatever the table has.
+                array = array.astype(data.features[name]["dtype"])
+                assert (array == value.numpy()).all()
+            digest.update(np.ascontiguousarray(array).tobytes())
         frames += 1
     # A chunk of actions, as its policies ask for one.
     chunk = {"action": [step / data.fps for step in range(5)]}

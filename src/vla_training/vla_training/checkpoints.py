@@ -143,3 +143,37 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         ) from error
     except VlaError as error:
         raise TrainingError(f"checkpoint {path}: {error}") from error
+
+
+def take_weights(policy: DockingCnn, checkpoint: Checkpoint, vocabulary: Vocabulary) -> list[str]:
+    """Begin with the weights of another run, wherever name and shape are the same.
+
+    Rows of words that both know are taken one by one. Statistics are not taken: they belong to
+    the data.
+
+    Returns:
+        Names of the tensors that stay as they were.
+
+    Raises:
+        TrainingError: If nothing fits.
+    """
+    own = policy.state_dict()
+    buffers = {name for name, _ in policy.named_buffers()}
+    known = {word: row for row, word in enumerate(("", "\0unknown", *checkpoint.vocabulary.words))}
+    words = ("", "\0unknown", *vocabulary.words)
+    left = []
+    for name, value in own.items():
+        other = checkpoint.weights.get(name)
+        if name in buffers:
+            continue
+        if name == "words.weight" and other is not None and other.shape[1:] == value.shape[1:]:
+            for row, word in enumerate(words):
+                if word in known:
+                    value[row] = other[known[word]]
+        elif other is not None and other.shape == value.shape:
+            value.copy_(other)
+        else:
+            left.append(name)
+    if len(left) + len(buffers) >= len(own):
+        raise TrainingError("the checkpoint to begin with is of another model: no tensor fits")
+    return left

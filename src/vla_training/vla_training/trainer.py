@@ -19,7 +19,12 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
 from vla_core import keys
-from vla_training.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from vla_training.checkpoints import (
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    take_weights,
+)
 from vla_training.configuration import to_dict
 from vla_training.dataset.batch import Batch
 from vla_training.errors import TrainingError
@@ -116,6 +121,8 @@ class Trainer:
         policy = build_model(
             config.model, self._data.contract, self._data.statistics, self._data.vocabulary.size
         )
+        if config.initial:
+            take_weights(policy, load_checkpoint(Path(config.initial)), self._data.vocabulary)
         policy.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._step, self._spent_s, self._metrics = 0, 0.0, dict[str, float]()
         module = _TrainingStep(policy, config.loss, config.precision == "bf16")

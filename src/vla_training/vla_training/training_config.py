@@ -42,6 +42,7 @@ class TrainingConfig:
         name: Of the preset.
         dataset: Data set file.
         output: Folder for checkpoint, configuration and metrics.
+        initial: Checkpoint whose weights to begin with, as far as they fit; empty for none.
         seed: Of weights, order of samples and augmentation.
         steps: Optimizer steps.
         batch_size: Samples of a step.
@@ -61,6 +62,7 @@ class TrainingConfig:
     dataset: str
     output: str
     name: str = DEFAULT_PRESET
+    initial: str = ""
     seed: int = bounded(0, 0, 2**31 - 1)
     steps: int = bounded(1500, 1, 100_000_000)
     batch_size: int = bounded(128, 1, 65536)

@@ -79,8 +79,6 @@ def files_of(column: pa.Array) -> list[bytes]:
 class RollingTables:
     """Writes tables to numbered Parquet files, of about 100 MB each.
 
-    A context manager, which closes the last file.
-
     Args:
         root: Folder that the pattern counts from.
         pattern: Path with `chunk_index` and `file_index`.
@@ -94,12 +92,6 @@ class RollingTables:
         self._number = -1
         self._file: BinaryIO | None = None
         self._writer: pq.ParquetWriter | None = None
-
-    def __enter__(self) -> RollingTables:
-        return self
-
-    def __exit__(self, *reason: object) -> None:
-        self.close()
 
     @property
     def place(self) -> tuple[int, int]:

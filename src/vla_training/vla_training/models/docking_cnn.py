@@ -87,6 +87,7 @@ class DockingCnn(nn.Module):
         self.stream_keys = contract.keys
         width = config.width
         self.words = nn.Embedding(vocabulary_size, config.condition, padding_idx=0)
+        self.word_weight = nn.Linear(config.condition, 1, bias=False)
         self.sentence = nn.Sequential(
             nn.Linear(config.condition, config.condition),
             nn.ReLU(),
@@ -131,15 +132,21 @@ class DockingCnn(nn.Module):
             if isinstance(module, nn.Conv2d | nn.Conv1d) and module.kernel_size[0] > 1:
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         nn.init.normal_(self.words.weight, std=0.5)
+        nn.init.zeros_(self.word_weight.weight)
         for head in (self.action_head, self.pose_head):
             nn.init.normal_(head.weight, std=0.01)
             nn.init.zeros_(head.bias)
 
     def encode_instruction(self, instruction: Tensor) -> Tensor:
-        """Map word numbers (B, L) int64 to the condition (B, C): mean of the words, two layers."""
-        mask = (instruction != 0).unsqueeze(-1).float()
-        mean = (self.words(instruction) * mask).sum(1) / mask.sum(1).clamp(min=1.0)
-        return self.sentence(mean)
+        """Map word numbers (B, L) int64 to the condition (B, C).
+
+        Words are weighted before they are averaged: of "please dock with the red charging station"
+        one word in seven says which.
+        """
+        words = self.words(instruction)  # (B, L, C)
+        padding = (instruction == 0).unsqueeze(-1)
+        weights = self.word_weight(words).masked_fill(padding, -1e4).softmax(dim=1)
+        return self.sentence((words * weights).sum(1))
 
     def predict(self, observation: dict[str, Tensor]) -> PolicyOutput:
         """Predict the action chunk and the station's pose.

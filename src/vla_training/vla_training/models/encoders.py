@@ -17,7 +17,7 @@ from vla_core.contract import StreamSpec
 from vla_core.contract_specs import ImageDecoder, ScanDecoder
 from vla_core.normalization import FieldStatistics
 from vla_training.configuration import bounded
-from vla_training.models.layers import ResidualStage, SpatialSoftmax, TokenLearner
+from vla_training.models.layers import AskedKeypoints, ResidualStage, SpatialSoftmax, TokenLearner
 
 _NEAR_M = 0.3
 
@@ -29,12 +29,14 @@ class EncoderConfig:
     Attributes:
         channels: Channels of the image encoder at strides 2, 4, 8 and 16.
         keypoints: Spatial-softmax keypoints at each of strides 4 and 8.
+        asked_keypoints: Keypoints that the instruction asks for, at each of strides 4 and 8.
         learned_tokens: TokenLearner tokens at stride 16.
         scan_sectors: Sectors of a scan, one token each.
     """
 
     channels: tuple[int, int, int, int] = bounded((32, 48, 80, 128), 8, 4096)
     keypoints: int = bounded(24, 1, 1024)
+    asked_keypoints: int = bounded(8, 1, 1024)
     learned_tokens: int = bounded(8, 1, 256)
     scan_sectors: int = bounded(6, 1, 256)
 
@@ -76,7 +78,7 @@ class Standardize(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """CNN with FiLM at strides 4, 8 and 16; a keypoint token and TokenLearner tokens."""
+    """CNN with FiLM at strides 4, 8 and 16; a token of keypoints and TokenLearner tokens."""
 
     def __init__(
         self,
@@ -101,6 +103,11 @@ class ImageEncoder(nn.Module):
         self.keypoint_token = nn.Sequential(
             nn.Linear(6 * config.keypoints, width), nn.ReLU(), nn.Linear(width, width)
         )
+        self.asked4 = AskedKeypoints(condition, c4, config.asked_keypoints, *sizes[0])
+        self.asked8 = AskedKeypoints(condition, c8, config.asked_keypoints, *sizes[1])
+        self.asked_token = nn.Sequential(
+            nn.Linear(6 * config.asked_keypoints, width), nn.ReLU(), nn.Linear(width, width)
+        )
         positions = sizes[2][0] * sizes[2][1]
         self.token_learner = TokenLearner(c16, config.learned_tokens, positions, width)
 
@@ -116,8 +123,12 @@ class ImageEncoder(nn.Module):
             keypoints = torch.cat(
                 [self.keypoints4(stride4.float()), self.keypoints8(stride8.float())], dim=1
             )
+            asked = torch.cat(
+                [self.asked4(stride4, condition), self.asked8(stride8, condition)], dim=1
+            )
+            found = self.keypoint_token(keypoints) + self.asked_token(asked)
             learned = self.token_learner(stride16.float())
-            return torch.cat([self.keypoint_token(keypoints).unsqueeze(1), learned], dim=1)
+            return torch.cat([found.unsqueeze(1), learned], dim=1)
 
 
 class ScanEncoder(nn.Module):

@@ -84,17 +84,57 @@ class SpatialSoftmax(nn.Module):
     def __init__(self, channels: int, keypoints: int, height: int, width: int) -> None:
         super().__init__()
         self.score = nn.Conv2d(channels, keypoints, 1)
-        rows = torch.linspace(-1.0, 1.0, height).repeat_interleave(width)
-        columns = torch.linspace(-1.0, 1.0, width).repeat(height)
-        self.register_buffer("positions", torch.stack([columns, rows], dim=1), persistent=False)
+        self.register_buffer("positions", pixel_positions(height, width), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (B, channels, h, w) to (B, 3 K) float32: column and row in [-1, 1], peak height."""
-        scores = self.score(features).float().flatten(2)  # (B, K, h w)
-        weights = scores.softmax(dim=-1)
-        positions = weights @ self.positions  # (B, K, 2)
-        peaks = weights.amax(dim=-1, keepdim=True)
-        return torch.cat([positions, peaks], dim=-1).flatten(1)
+        return expected_positions(self.score(features).float().flatten(2), self.positions)
+
+
+class AskedKeypoints(nn.Module):
+    """Image coordinates of what the condition asks for: attention with queries made of it.
+
+    FiLM has to turn "the red one" into channels before anything can look for red; here the
+    sentence is compared with the features of every position directly.
+
+    Args:
+        condition: Size C of the condition.
+        channels: Channels of the feature map.
+        keypoints: Number of queries K.
+        height: Rows of the feature map.
+        width: Columns of the feature map.
+    """
+
+    positions: Tensor
+
+    def __init__(
+        self, condition: int, channels: int, keypoints: int, height: int, width: int
+    ) -> None:
+        super().__init__()
+        self.query = nn.Linear(condition, keypoints * channels)
+        self.keypoints = keypoints
+        self.register_buffer("positions", pixel_positions(height, width), persistent=False)
+
+    def forward(self, features: Tensor, condition: Tensor) -> Tensor:
+        """Map (B, channels, h, w) and (B, C) to (B, 3 K) float32, as `SpatialSoftmax`."""
+        channels = features.shape[1]
+        queries = self.query(condition).view(-1, self.keypoints, channels)  # (B, K, channels)
+        scores = queries @ features.float().flatten(2) * channels**-0.5  # (B, K, h w)
+        return expected_positions(scores, self.positions)
+
+
+def pixel_positions(height: int, width: int) -> Tensor:
+    """Column and row in [-1, 1] of every position of a feature map, (h w, 2), row by row."""
+    rows = torch.linspace(-1.0, 1.0, height).repeat_interleave(width)
+    columns = torch.linspace(-1.0, 1.0, width).repeat(height)
+    return torch.stack([columns, rows], dim=1)
+
+
+def expected_positions(scores: Tensor, positions: Tensor) -> Tensor:
+    """Softmax of scores (B, K, h w) over positions (h w, 2): (B, 3 K) mean place, peak height."""
+    weights = scores.softmax(dim=-1)
+    peaks = weights.amax(dim=-1, keepdim=True)
+    return torch.cat([weights @ positions, peaks], dim=-1).flatten(1)
 
 
 class TokenLearner(nn.Module):
