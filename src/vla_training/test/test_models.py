@@ -11,7 +11,7 @@ from vla_training.dataset.windows import DOCK_POSE_KNOWN, DockingDataset
 from vla_training.losses import LossConfig, policy_loss
 from vla_training.models import DockingCnnConfig, PolicyOutput, build_model
 from vla_training.models.encoders import EncoderConfig, Standardize
-from vla_training.models.layers import Film, SpatialSoftmax
+from vla_training.models.layers import AskedKeypoints, Film, SpatialSoftmax
 
 SMALL = DockingCnnConfig(
     encoders=EncoderConfig((8, 16, 16, 32), keypoints=8, learned_tokens=4, scan_sectors=4),
@@ -158,6 +158,32 @@ def test_keypoints_are_where_the_features_are():
     assert column.item() == pytest.approx(-0.5, abs=1e-3)
     assert row.item() == pytest.approx(1.0, abs=1e-3)
     assert peak.item() > 0.99
+
+
+def test_asked_keypoints_are_where_the_features_answer_the_query():
+    asked = AskedKeypoints(condition=2, channels=2, keypoints=1, height=5, width=9)
+    torch.nn.init.zeros_(asked.query.bias)
+    asked.query.weight.data = 100.0 * torch.eye(2)
+    features = torch.zeros(2, 2, 5, 9)
+    features[:, 0, 4, 2] = 1.0
+    features[:, 1, 0, 6] = 1.0
+    condition = torch.eye(2)  # one sample asks for each kind of feature
+    found = asked(features, condition)
+    torch.testing.assert_close(
+        found, torch.tensor([[-0.5, 1.0, 1.0], [0.5, -1.0, 1.0]]), atol=1e-3, rtol=0
+    )
+
+
+def test_words_that_matter_weigh_more(model):
+    words = torch.tensor([[2, 3, 4, 0, 0]])
+    model.word_weight.weight.data.zero_()
+    plain = model.encode_instruction(words)
+    mean = model.words(words[:, :3]).mean(1)
+    torch.testing.assert_close(plain, model.sentence(mean))
+    direction = model.words.weight[3] / model.words.weight[3].norm() ** 2
+    model.word_weight.weight.data[0] = 200.0 * direction
+    only = model.sentence(model.words(torch.tensor([3])))
+    torch.testing.assert_close(model.encode_instruction(words), only, atol=1e-3, rtol=1e-3)
 
 
 def test_loss_counts_known_labels_only():

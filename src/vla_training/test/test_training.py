@@ -7,9 +7,11 @@ import torch
 import yaml
 from tiny_runs import tiny_config
 
-from vla_training.checkpoints import load_checkpoint
+from vla_core.language import Vocabulary
+from vla_training.checkpoints import load_checkpoint, take_weights
 from vla_training.configuration import preset_names, to_dict
 from vla_training.errors import ConfigurationError, TrainingError
+from vla_training.models import build_model
 from vla_training.trainer import Trainer, train
 from vla_training.training_config import load_training_config
 
@@ -43,6 +45,41 @@ def test_equal_seeds_give_equal_bits_and_others_do_not(trained, dataset, tmp_pat
     weights = load_checkpoint(result.checkpoint).weights
     assert same(weights, load_checkpoint(again.checkpoint).weights)
     assert not same(weights, load_checkpoint(other.checkpoint).weights)
+
+
+def test_a_run_can_begin_with_the_weights_of_another(trained, dataset, tmp_path):
+    first = load_checkpoint(trained.checkpoint)
+    config = tiny_config(dataset, tmp_path, f"initial={trained.checkpoint}", "steps=1")
+    quiet = dataclasses.replace(
+        config, optimizer=dataclasses.replace(config.optimizer, learning_rate=1e-7)
+    )
+    begun = load_checkpoint(train(quiet, progress=False).checkpoint)
+    for name, value in first.weights.items():
+        torch.testing.assert_close(begun.weights[name], value, atol=1e-5, rtol=0, msg=name)
+
+
+def test_words_are_taken_one_by_one_and_what_does_not_fit_stays(trained):
+    first = load_checkpoint(trained.checkpoint)
+    vocabulary = Vocabulary(["zebra", *reversed(first.vocabulary.words)])
+    wider = dataclasses.replace(
+        first.config.model,
+        encoders=dataclasses.replace(first.config.model.encoders, asked_keypoints=3),
+    )
+    policy = build_model(wider, first.contract, first.statistics, vocabulary.size)
+    before = policy.words.weight.detach().clone()
+    left = take_weights(policy, first, vocabulary)
+    assert left
+    assert all("asked" in name for name in left)
+    words = first.weights["words.weight"]
+    assert torch.equal(policy.words.weight[3:], words[2:].flip(0))
+    assert torch.equal(policy.words.weight[2], before[2])  # nobody knew the zebra
+
+
+def test_weights_of_another_model_are_refused(trained):
+    first = load_checkpoint(trained.checkpoint)
+    foreign = dataclasses.replace(first, weights={"layer.weight": torch.zeros(3)})
+    with pytest.raises(TrainingError, match="no tensor fits"):
+        take_weights(first.policy(), foreign, first.vocabulary)
 
 
 def test_a_resumed_run_ends_with_the_same_bits(trained, tmp_path):

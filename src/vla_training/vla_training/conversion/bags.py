@@ -85,7 +85,7 @@ class BagFolder:
 
 
 def find_bags(paths: Sequence[Path]) -> list[Path]:
-    """Bags at or below the given paths, sorted, each once.
+    """Bags at or below the given paths, sorted, each once; hidden folders are not searched.
 
     A bag is a folder with a `metadata.yaml` or a storage file in it, or a storage file by itself.
 
@@ -108,7 +108,9 @@ def find_bags(paths: Sequence[Path]) -> list[Path]:
             {
                 file.parent
                 for file in path.rglob("*")
-                if file.name == METADATA_FILE or file.suffix in STORAGE_SUFFIXES
+                if (file.name == METADATA_FILE or file.suffix in STORAGE_SUFFIXES)
+                # A recording that is not finished yet has no bag to show.
+                and not any(name.startswith(".") for name in file.relative_to(path).parts)
             }
         )
         if not bags:
