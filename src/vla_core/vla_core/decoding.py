@@ -39,6 +39,7 @@ __all__ = [
     "ScanReading",
     "action_from_message",
     "decode",
+    "decode_scans",
     "dock_pose_from_message",
     "fill_action_message",
     "reading_from_message",
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 
-def decode(stream: StreamSpec, reading: Reading) -> np.ndarray:
+def decode(stream: StreamSpec, reading: Reading, out: np.ndarray | None = None) -> np.ndarray:
     """Bring a reading to the shape of its stream; equal readings give equal bits.
 
     - Image: crop, then area average (shrinking) or linear interpolation (enlarging).
@@ -59,6 +60,7 @@ def decode(stream: StreamSpec, reading: Reading) -> np.ndarray:
     Args:
         stream: which stream the reading belongs to.
         reading: of the kind that the stream's decoder takes.
+        out: an array of the result's shape and dtype, contiguous, for an image; it is returned.
 
     Returns:
         An array of `stream.shape` and `stream.dtype`: (H, W, 3) uint8 RGB, (beams,) float32 [m]
@@ -70,10 +72,10 @@ def decode(stream: StreamSpec, reading: Reading) -> np.ndarray:
     decoder = stream.decoder
     try:
         if isinstance(decoder, ImageDecoder) and isinstance(reading, ImageReading):
-            return _decode_image(decoder, reading.rgb)
+            return _decode_image(decoder, reading.rgb, out)
         if isinstance(decoder, ScanDecoder) and isinstance(reading, ScanReading):
             check_scan(reading)
-            return _decode_scan(decoder, reading)
+            return decode_scans(decoder, np.asarray(reading.ranges, np.float32)[None], reading)[0]
         if isinstance(decoder, OdometryDecoder) and isinstance(reading, OdometryReading):
             check_odometry(reading)
             values = {"linear.x": reading.linear_x, "angular.z": reading.angular_z}
@@ -83,7 +85,7 @@ def decode(stream: StreamSpec, reading: Reading) -> np.ndarray:
     raise stream_error(stream, f"got {type(reading).__name__}, expected a reading of {stream.type}")
 
 
-def _decode_image(decoder: ImageDecoder, rgb: np.ndarray) -> np.ndarray:
+def _decode_image(decoder: ImageDecoder, rgb: np.ndarray, out: np.ndarray | None) -> np.ndarray:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise DecodeError(
             f"image of shape {rgb.shape} and type {rgb.dtype}, expected (H, W, 3) uint8"
@@ -98,17 +100,46 @@ def _decode_image(decoder: ImageDecoder, rgb: np.ndarray) -> np.ndarray:
             f"image of {width} x {height} pixels has none left after cropping {decoder.crop} "
             "(top, bottom, left, right)",
         )
-    return resize(cropped, decoder.height, decoder.width)
+    return resize(cropped, decoder.height, decoder.width, out)
 
 
-def _decode_scan(decoder: ScanDecoder, reading: ScanReading) -> np.ndarray:
-    ranges = np.asarray(reading.ranges, np.float32)
-    sectors = _sectors(decoder, ranges.size, reading.angle_min, reading.angle_increment)
-    beams = np.full(decoder.beams, decoder.range_max_m, np.float32)
-    nearest = max(reading.range_min, decoder.range_min_m)
-    returns = (ranges >= nearest) & (ranges <= reading.range_max) & (sectors >= 0)
-    np.minimum.at(beams, sectors[returns], ranges[returns])
-    return beams
+def decode_scans(decoder: ScanDecoder, ranges: np.ndarray, scanner: ScanReading) -> np.ndarray:
+    """Several scans of one scanner, each as `decode` gives it.
+
+    Args:
+        decoder: of the contract.
+        ranges: (n, N) float32 [m], of each scan.
+        scanner: a checked reading of N ranges, which says all the rest.
+
+    Returns:
+        (n, beams) float32 [m].
+    """
+    starts, sectors, is_once = _runs(
+        decoder, ranges.shape[1], scanner.angle_min, scanner.angle_increment
+    )
+    nearest = max(scanner.range_min, decoder.range_min_m)
+    returns = (ranges >= nearest) & (ranges <= scanner.range_max)
+    values = np.where(returns, ranges, np.float32(decoder.range_max_m))
+    found = np.minimum.reduceat(values, starts, axis=1)
+    # One more, at -1, for directions outside.
+    beams = np.full((len(ranges), decoder.beams + 1), decoder.range_max_m, np.float32)
+    if is_once:
+        beams[:, sectors] = np.minimum(found, beams[:, sectors])
+    else:
+        np.minimum.at(beams.T, sectors, found.T)
+    return beams[:, :-1].copy()
+
+
+@lru_cache(maxsize=32)
+def _runs(
+    decoder: ScanDecoder, count: int, angle_min: float, angle_increment: float
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Runs of directions in one sector: the first of each, its sector, whether sectors differ."""
+    every = _sectors(decoder, count, angle_min, angle_increment)
+    starts = np.flatnonzero(np.diff(every, prepend=every[0] - 1))
+    sectors = every[starts]
+    inside = sectors[sectors >= 0]
+    return starts, sectors, len(np.unique(inside)) == len(inside)
 
 
 @lru_cache(maxsize=32)

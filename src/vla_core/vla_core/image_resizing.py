@@ -13,7 +13,7 @@ import numpy as np
 from vla_core.opencv import cv2
 
 
-def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def resize(image: np.ndarray, height: int, width: int, out: np.ndarray | None = None) -> np.ndarray:
     """Resize an image.
 
     Where a side shrinks to a half or less, blocks of `side // target` pixels are averaged first;
@@ -24,19 +24,21 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
         image: (H, W, 3) uint8. Rows may lie apart in memory, as those of a crop do.
         height: rows of the result.
         width: columns of the result.
+        out: (height, width, 3) uint8, contiguous, for the result; None for a new array.
 
     Returns:
-        (height, width, 3) uint8, rounded to the nearest value; an array of its own.
+        (height, width, 3) uint8, rounded to the nearest value; `out` or an array of its own.
     """
+    if out is None:
+        out = np.empty((height, width, 3), np.uint8)
     rows, columns = image.shape[:2]
-    if (rows, columns) == (height, width):
-        return image.copy()
     blocks = max(1, rows // height), max(1, columns // width)
     if blocks != (1, 1):
         image = _block_means(image, *blocks)
     if image.shape[:2] == (height, width):
-        return image
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+        np.copyto(out, image)
+        return out
+    return cv2.resize(image, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
 
 
 def _block_means(image: np.ndarray, block_rows: int, block_columns: int) -> np.ndarray:

@@ -20,7 +20,11 @@ def node(domain, files, client, tmp_path_factory):
     """An active node for all tests of this module."""
     log = tmp_path_factory.mktemp("docking") / "node.log"
     node = NodeProcess(log, domain, contract=files["contract"], policy=files["approach"])
-    client.activate()
+    try:
+        client.activate()
+    except BaseException:
+        node.end()  # or it would answer in the place of the next test's node
+        raise
     yield node
     assert node.end() == 0
     assert "Traceback" not in node.log

@@ -70,11 +70,13 @@ def test_missing_streams_are_named():
 
 def test_an_unusable_message_counts_as_not_received_and_says_why():
     hub = StreamHub(contract())
-    image = SimpleNamespace(header=header(NOW_NS), encoding="yuv422", height=2, width=2, step=4)
+    image = SimpleNamespace(
+        header=header(NOW_NS), encoding="rgb16", height=2, width=2, step=12, data=bytes(24)
+    )
     hub.push(keys.IMAGE, image, NOW_NS)
     state = state_of(hub, keys.IMAGE, NOW_NS)
     assert state.messages == 0
-    assert "yuv422" in describe_stale((state,))
+    assert "rgb16" in describe_stale((state,))
 
 
 def test_a_message_without_a_header_has_its_time_of_arrival():

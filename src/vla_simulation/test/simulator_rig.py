@@ -87,6 +87,8 @@ class Rig:
         client = self.node.create_client(kind, name)
         try:
             assert self.spin_until(client.service_is_ready, 20.0), f"{name} did not appear"
+            # A server may not know the way back to a client yet that knows the server already.
+            self.spin(0.3)
             future = client.call_async(request)
             assert self.spin_until(future.done, timeout_s), f"{name} did not answer"
             return future.result()

@@ -131,6 +131,7 @@ def _dock(options: DemoOptions) -> list[tuple[RunResult, Recording]]:
 def _draw(options: DemoOptions, runs: Sequence[tuple[RunResult, Recording]]) -> list[str]:
     from vla_bringup.demo.animation import animate
     from vla_bringup.demo.paths_plot import Path2D, plot_paths
+    from vla_simulation.viewer.drawing import romanized
 
     _say("drawing the paths")
     docked = sum(result.docked for result, _ in runs)
@@ -138,7 +139,8 @@ def _draw(options: DemoOptions, runs: Sequence[tuple[RunResult, Recording]]) -> 
         Path2D(
             [state.dock_from_base for state in recording.states],
             result.docked,
-            f"{number}  {result.instruction}\n"
+            # The font of the plot has no Hangul.
+            f"{number}  {romanized(result.instruction)}\n"
             f"    {result.longitudinal_error_m * 1e3:+.1f} mm along, "
             f"{result.lateral_error_m * 1e3:+.1f} mm across, "
             f"{math.degrees(result.yaw_error_rad):+.2f}°, {result.time_s:.1f} s",

@@ -17,7 +17,7 @@ import numpy as np
 
 from vla_core import keys
 from vla_core.contract import Contract
-from vla_core.contract_specs import OdometryDecoder, StreamSpec
+from vla_core.contract_specs import OdometryDecoder, ScanDecoder, StreamSpec
 from vla_core.frames import MISSING_AGE_NS
 from vla_training.conversion.clocks import check_clocks
 from vla_training.conversion.episodes import (
@@ -215,14 +215,18 @@ class BagAlignment:
         wanted = self.selections[stream.key].index[span]
         if isinstance(stream.decoder, OdometryDecoder) and wanted[0] >= 0:
             return self.tracks.velocities(stream, stream.decoder, wanted)
+        if isinstance(stream.decoder, ScanDecoder) and wanted[0] >= 0:
+            messages, places = np.unique(wanted, return_inverse=True)
+            return self.tracks.scans(stream, stream.decoder, messages)[places]
+        decode_into = self.tracks.decoder(stream, wanted[wanted >= 0]) if wanted[-1] >= 0 else None
         previous, row = held[stream.key], len(buffer) - 1
         for position, index in enumerate(wanted.tolist()):
-            if index < 0:
+            if index < 0 or decode_into is None:
                 buffer[position] = 0
             elif index == previous:
                 buffer[position] = buffer[row]
             else:
-                buffer[position] = self.tracks.decoded(stream, index)
+                decode_into(index, buffer[position])
             previous, row = index, position
         held[stream.key] = previous if row == len(buffer) - 1 else -1
         return buffer[: row + 1]

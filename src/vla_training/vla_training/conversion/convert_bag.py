@@ -35,6 +35,7 @@ from vla_training.dataset.layout import (
     group_of,
 )
 from vla_training.dataset.parts import PartHead, PartRecord, PartWriter, read_part
+from vla_training.dataset.statistics import PIXEL_ROW_STEP
 from vla_training.errors import ConversionError, DatasetError
 
 _NS_PER_S: Final = 1_000_000_000
@@ -74,6 +75,7 @@ class ConversionOptions:
             "contract": contract_text(self.contract),
             "limits": asdict(self.limits),
             "action_delay_ns": self.action_delay_ns,
+            "pixel_row_step": PIXEL_ROW_STEP,
         }
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 

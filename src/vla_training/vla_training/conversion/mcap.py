@@ -7,16 +7,18 @@ file beside. Format: mcap.dev/spec, version 0.
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 import zlib
 from collections.abc import Callable
 from struct import Struct
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 from backports import zstd
 from lz4 import frame as lz4
 
+from vla_training.conversion.chunk_index import indexed_messages, indexed_starts
 from vla_training.conversion.message_index import (
     HEAD_BYTES,
     INDEX_TYPE,
@@ -34,15 +36,22 @@ _MESSAGE_HEAD_BYTES: Final = 2 + 4 + 8 + 8
 _CHUNK_HEAD: Final = Struct("<QQQII")
 _MAX_CHUNK_BYTES: Final = 1 << 31
 _RELEASE_BYTES: Final = 1 << 26
+_COPY_BYTES: Final = 1 << 22
+"""Chunks up to this size are copied from the disk's cache, which beats touching mapped pages."""
 
 
 def scan(
-    data: mmap.mmap, index: MessageIndex, spool: Callable[[], Spool], hashed: Callable[..., object]
+    stream: BinaryIO,
+    data: mmap.mmap,
+    index: MessageIndex,
+    spool: Callable[[], Spool],
+    hashed: Callable[..., object],
 ) -> bool:
     """Add the messages of a file to an index.
 
     Args:
-        data: The mapped file.
+        stream: The open file.
+        data: The same, mapped.
         index: Takes channels and messages; messages in compressed chunks get -1 as the number of
             their file.
         spool: Gives the place for these.
@@ -54,7 +63,7 @@ def scan(
     Raises:
         DamagedFileError: If the file does not end as it should, or contradicts itself.
     """
-    walk = _Scan(data, index, spool, hashed)
+    walk = _Scan(stream, data, index, spool, hashed)
     walk.run()
     return walk.is_checked
 
@@ -62,12 +71,15 @@ def scan(
 class _Scan:
     def __init__(
         self,
+        stream: BinaryIO,
         data: mmap.mmap,
         index: MessageIndex,
         spool: Callable[[], Spool],
         hashed: Callable[..., object],
     ) -> None:
         self.is_checked = True
+        self._stream = stream
+        self._buffer = bytearray()
         self._data = data
         self._index = index
         self._spool = spool
@@ -146,7 +158,7 @@ class _Scan:
         position += 8
         if position + stored != end or size > _MAX_CHUNK_BYTES:
             raise DamagedFileError(f"the chunk at byte {body} contradicts itself about its size")
-        records = view[position:end]
+        records = self._stored(view, position, end)
         file = self._file
         offset = position
         if compression:
@@ -157,7 +169,46 @@ class _Scan:
         self.is_checked &= checksum != 0
         if checksum and zlib.crc32(records) != checksum:
             raise DamagedFileError(f"the chunk at byte {body} has another checksum than it says")
-        self._chunk_records(records, offset, file, first_ns, last_ns)
+        if not self._add_indexed(records, view, end, offset, file, first_ns, last_ns):
+            self._chunk_records(records, offset, file, first_ns, last_ns)
+
+    def _add_indexed(
+        self,
+        records: memoryview,
+        view: memoryview,
+        end: int,
+        offset: int,
+        file: int,
+        first_ns: int,
+        last_ns: int,
+    ) -> bool:
+        """Add the messages of a chunk at once, if its index is what a walk over it would find."""
+        starts = indexed_starts(view, end)
+        if (block := indexed_messages(records, starts, first_ns, last_ns)) is None:
+            return False
+        # Before the first message there may be schemas and channels, and nothing else.
+        self._chunk_records(records[: int(starts[0])], offset, file, first_ns, last_ns)
+        found = block["channel"]
+        if not set(np.flatnonzero(np.bincount(found)).tolist()) <= self._channels.keys():
+            return False  # the walk will say what is wrong
+        numbers = np.zeros(max(self._channels) + 1, np.int32)
+        numbers[list(self._channels)] = list(self._channels.values())
+        block["channel"] = numbers[found]
+        block["file"] = file
+        block["position"] += offset
+        self._index.blocks.append(block)
+        return True
+
+    def _stored(self, view: memoryview, start: int, end: int) -> memoryview:
+        """Some bytes of the file, to be used before the next call."""
+        size = end - start
+        if size > _COPY_BYTES:
+            return view[start:end]
+        if len(self._buffer) < size:
+            self._buffer = bytearray(size)
+        records = memoryview(self._buffer)[:size]
+        whole = os.preadv(self._stream.fileno(), [records], start) == size
+        return records if whole else view[start:end]
 
     def _chunk_records(
         self, records: memoryview, offset: int, file: int, first_ns: int, last_ns: int

@@ -17,7 +17,6 @@ from vla_core.bag_checksums import ChecksumError, check
 from vla_core.cdr import HEADED_TYPES, stamp_ns_of_cdr
 from vla_core.errors import DecodeError
 from vla_training.conversion.bags import BagFolder, BagHash, bag_files
-from vla_training.conversion.fixed_layout import read_doubles
 from vla_training.conversion.mcap import scan
 from vla_training.conversion.message_index import (
     INDEX_TYPE,
@@ -99,25 +98,32 @@ class BagMessages:
                 if not file.stat().st_size:
                     raise DamagedFileError(f"{file.name} is empty")
                 data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-            self._index.buffers.append(data)
-            self._index.blocks = blocks.setdefault(file, [])
-            try:
-                self._scan_file(file, data, total, folder.checksums.get(file.name))
-            except DamagedFileError as error:
-                raise DamagedFileError(f"{file.name}: {error}") from error
+                self._index.buffers.append(data)
+                self._index.blocks = blocks.setdefault(file, [])
+                try:
+                    self._scan_file(file, stream, data, total, folder.checksums.get(file.name))
+                except DamagedFileError as error:
+                    raise DamagedFileError(f"{file.name}: {error}") from error
         self._index.blocks = [block for file in folder.storages for block in blocks[file]]
         self.sha256 = total.hexdigest()
 
-    def _scan_file(self, file: Path, data: mmap.mmap, total: BagHash, noted: str | None) -> None:
+    def _scan_file(
+        self,
+        file: Path,
+        stream: BinaryIO,
+        data: mmap.mmap,
+        total: BagHash,
+        noted: str | None,
+    ) -> None:
         """Walk over a file; hash it unless its own checksums tell that it is what was noted.
 
         SHA-256 takes longer than everything else that is done with a message.
         """
         if noted is None:
             total.begin(file)
-            scan(data, self._index, self._get_spool, total.update)
+            scan(stream, data, self._index, self._get_spool, total.update)
             total.end()
-        elif scan(data, self._index, self._get_spool, lambda _: None):
+        elif scan(stream, data, self._index, self._get_spool, lambda _: None):
             total.know(file, noted)
         else:
             check({file.name: noted}, file, total.add(file))
@@ -265,19 +271,15 @@ class BagMessages:
         file, start, length = track.spots[index]
         return self._buffer(file, start)[start : start + length]
 
-    def doubles(self, track: Track, indices: np.ndarray) -> np.ndarray | None:
-        """Numbers of some messages as `fixed_layout.read_doubles` finds them, if it does.
-
-        Args:
-            track: Of the messages.
-            indices: (n,) int64, of the messages in the track.
-        """
+    def spans(
+        self, track: Track, indices: np.ndarray
+    ) -> tuple[memoryview, np.ndarray, np.ndarray] | None:
+        """Buffer, first bytes (n,) and lengths (n,) of some messages; None if in several files."""
         places = track.places[indices]
         file = int(places["file"][0])
         if (places["file"] != file).any():
             return None
-        buffer = self._buffer(file, int(places["position"][0]))
-        return read_doubles(track.channel.type, buffer, places["position"], places["length"])
+        return self._buffer(file, int(places["position"][0])), places["position"], places["length"]
 
     def _buffer(self, file: int, position: int) -> memoryview:
         """A mapped file that is about to be read somewhere."""

@@ -10,16 +10,25 @@ import numpy as np
 from vla_core import keys
 from vla_core.cdr import action_from_cdr, dock_pose_from_cdr, reading_from_cdr
 from vla_core.contract import Contract
-from vla_core.contract_specs import ACTION_TYPES, ODOMETRY_TYPE, OdometryDecoder, StreamSpec
-from vla_core.decoding import decode
+from vla_core.contract_specs import (
+    ACTION_TYPES,
+    ODOMETRY_TYPE,
+    OdometryDecoder,
+    ScanDecoder,
+    StreamSpec,
+)
+from vla_core.decoding import decode, decode_scans
 from vla_core.errors import DecodeError
 from vla_core.geometry import Pose2D
-from vla_core.readings import MAX_VELOCITY
-from vla_training.conversion.fixed_layout import POSE_TYPE
+from vla_core.readings import MAX_VELOCITY, ImageReading, OdometryReading, Reading, ScanReading
+from vla_training.conversion.fixed_layout import POSE_TYPE, read_doubles, share_bytes
 from vla_training.conversion.message_index import Track
 from vla_training.conversion.messages import BagMessages
 from vla_training.errors import ConversionError
 
+_HEAD_BYTES: Final = 2
+_STAMP_END: Final = 12
+_COUNT_BYTES: Final = 4
 _COMPONENTS: Final = tuple(f"{vector}.{axis}" for vector in ("linear", "angular") for axis in "xyz")
 
 
@@ -120,7 +129,7 @@ class BagTracks(Mapping[str, Track]):
         self, track: Track, indices: np.ndarray, fields: Sequence[str]
     ) -> np.ndarray | None:
         """Components of the twists in some messages; None if they must be read one by one."""
-        twists = self.bag.doubles(track, indices)
+        twists = self._doubles(track, indices)
         if twists is None:
             return None
         columns = twists[:, [_COMPONENTS.index(field) for field in fields]]
@@ -128,10 +137,14 @@ class BagTracks(Mapping[str, Track]):
         checked = twists[:, [0, 5]] if track.channel.type == ODOMETRY_TYPE else columns
         return columns.astype(np.float32) if (np.abs(checked) <= MAX_VELOCITY).all() else None
 
+    def _doubles(self, track: Track, indices: np.ndarray) -> np.ndarray | None:
+        spans = self.bag.spans(track, indices)
+        return read_doubles(track.channel.type, *spans) if spans is not None else None
+
     def poses(self, indices: np.ndarray) -> np.ndarray:
         """(n, 3) float32 [m, m, rad]: dock poses of some messages."""
         track = self[keys.DOCK_POSE]
-        values = self.bag.doubles(track, indices)
+        values = self._doubles(track, indices)
 
         def read() -> list[tuple[float, float, float]]:
             if values is None:
@@ -161,3 +174,70 @@ class BagTracks(Mapping[str, Track]):
             return decode(stream, reading_from_cdr(stream, data)[1])
         except DecodeError as error:
             raise self.error(str(error)) from error
+
+    def decoder(
+        self, stream: StreamSpec, indices: np.ndarray
+    ) -> Callable[[int, np.ndarray], object]:
+        """What decodes one of some messages of a stream into an array."""
+        found = self._alike(stream, indices)
+        if found is None or not isinstance(found[0], ImageReading):
+            return lambda index, out: np.copyto(out, self.decoded(stream, index))
+        first, start, buffer = found[0].rgb, *found[1:]
+        shape, strides, spots = first.shape, first.strides, self[stream.key].spots
+
+        def decode_image(index: int, out: np.ndarray) -> None:
+            rgb: np.ndarray = np.ndarray(shape, np.uint8, buffer, spots[index][1] + start, strides)
+            try:
+                decode(stream, ImageReading(rgb), out)
+            except DecodeError as error:
+                raise self.error(str(error)) from error
+
+        return decode_image
+
+    def scans(self, stream: StreamSpec, decoder: ScanDecoder, indices: np.ndarray) -> np.ndarray:
+        """(n, beams) float32 [m]: scans of some messages."""
+        found = self._alike(stream, indices)
+        if found is None or not isinstance(found[0], ScanReading):
+            return np.stack([self.decoded(stream, index) for index in indices.tolist()])
+        reading, start, buffer = found[0], *found[1:]
+        spots, count = self[stream.key].spots, reading.ranges.size
+        ranges = [
+            np.frombuffer(buffer, np.float32, count, spots[index][1] + start)
+            for index in indices.tolist()
+        ]
+        return decode_scans(decoder, np.stack(ranges), reading)
+
+    def _alike(
+        self, stream: StreamSpec, indices: np.ndarray
+    ) -> tuple[Reading, int, memoryview] | None:
+        """Whether messages of a camera or scanner differ in stamps and samples alone.
+
+        Returns:
+            The reading of the first, the place of its samples in the message, and the buffer with
+            all messages; None if something else differs, or samples cannot be used as they are.
+        """
+        spans = self.bag.spans(self[stream.key], indices)
+        if spans is None:
+            return None
+        buffer, positions, lengths = spans
+        message = buffer[int(positions[0]) : int(positions[0] + lengths[0])]
+        try:
+            reading = reading_from_cdr(stream, message)[1]
+        except DecodeError:
+            return None  # the message itself will tell
+        if isinstance(reading, OdometryReading):
+            return None
+        samples = reading.rgb if isinstance(reading, ImageReading) else reading.ranges
+        start = _address(samples) - _address(np.frombuffer(message, np.uint8))
+        if not _STAMP_END <= start < len(message):
+            return None  # a converted copy
+        fixed = [*range(_HEAD_BYTES), *range(_STAMP_END, start)]
+        if isinstance(reading, ScanReading):  # the number of intensities follows
+            fixed += range(start + samples.nbytes, start + samples.nbytes + _COUNT_BYTES)
+        if not share_bytes(buffer, positions, lengths, np.array(fixed)):
+            return None
+        return reading, start, buffer
+
+
+def _address(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])

@@ -65,7 +65,7 @@ class PartRecord:
         head: What it was made of.
         episodes: Of the bag; `start` counts from the part's first row, splits are not decided yet.
         rows: Number of rows.
-        statistics: Of all valid rows.
+        statistics: Of all valid rows; of images a sample, see `statistics.sampled`.
     """
 
     path: Path
@@ -169,7 +169,7 @@ class PartWriter:
         valid = rows[VALID][:, self._contract.keys.index(key)]
         if valid.any():
             images = rows[name] if valid.all() else rows[name][valid]
-            found = statistics.count_bytes(images)
+            found = statistics.count_bytes(statistics.sampled(images))
             self._histograms[key] = self._histograms.get(key, 0) + found
 
     def _count(self, rows: Rows) -> None:
