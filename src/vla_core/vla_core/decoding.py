@@ -50,7 +50,7 @@ __all__ = [
 def decode(stream: StreamSpec, reading: Reading, out: np.ndarray | None = None) -> np.ndarray:
     """Bring a reading to the shape of its stream; equal readings give equal bits.
 
-    - Image: crop, then area average (shrinking) or linear interpolation (enlarging).
+    - Image: crop, then means of whole blocks and linear interpolation, see `image_resizing`.
     - Scan: the nearest return in each sector. A range beyond the scanner's range_max, +inf
       included, is no return; one that is NaN, -inf or below range_min (the scanner's or the
       contract's) is ignored and counts as no obstacle. A sector without a return, or without a
