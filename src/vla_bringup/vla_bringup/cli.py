@@ -16,8 +16,18 @@ from vla_core.errors import VlaError
 # and run().
 GROUPS: Final = {
     "run": ("demo", "up", "dock", "sim"),
-    "data": ("collect", "inspect", "convert", "to-lerobot", "from-lerobot"),
-    "learn": ("train", "export", "evaluate"),
+    "data": ("collect", "rollout", "inspect", "convert", "merge", "to-lerobot", "from-lerobot"),
+    "learn": (
+        "pretrain",
+        "train",
+        "sweep",
+        "dagger",
+        "export",
+        "evaluate",
+        "compare",
+        "correlate",
+        "attention",
+    ),
     "machine": ("doctor", "bench"),
 }
 USAGE_ERROR: Final = 2

@@ -17,6 +17,7 @@ from vla_core.decoding import (
     ScanReading,
     action_from_message,
     decode,
+    decode_images,
     dock_pose_from_message,
     fill_action_message,
     reading_from_message,
@@ -127,6 +128,18 @@ def test_images_are_cropped_before_they_are_resized():
     image[5:15, 6:21] = 200
     stream = with_crop({"top": 0.25, "bottom": 0.25, "left": 0.2, "right": 0.3})
     assert (decode(stream, ImageReading(image)) == 200).all()
+
+
+def test_several_images_are_decoded_as_each_alone():
+    pictures = np.random.default_rng(5).integers(0, 256, (3, 30, 41, 3), np.uint8)
+    different = [pictures[0], pictures[1, :20, 5:], pictures[2]]
+    out = np.zeros((3, *IMAGE.shape), np.uint8)
+    decode_images(IMAGE, different, out)
+    np.testing.assert_array_equal(out, [decode(IMAGE, ImageReading(rgb)) for rgb in different])
+    with pytest.raises(DecodeError, match="expected \\(H, W, 3\\) uint8"):
+        decode_images(IMAGE, pictures[..., 0], out)
+    with pytest.raises(DecodeError, match="got images"):
+        decode_images(SCAN, different, out)
 
 
 def test_cropping_everything_away_is_an_error():

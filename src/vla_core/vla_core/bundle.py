@@ -4,6 +4,8 @@
     contract.yaml    what it was trained for
     stats.json       normalisation, for people and for training on: the graph has its own copy
     vocabulary.json  the words it knows
+    policy_*.onnx    faster variants of the graph, if any were worth keeping
+    sentence_encoder.onnx, tokenizer.json   the language model, of policies that have one
     manifest.json    where it comes from, and SHA-256 of all of the above
 
 Nothing in it is ever unpickled or executed but the graph.
@@ -35,9 +37,11 @@ from vla_core.normalization import Statistics
 
 __all__ = [
     "CONTRACT_FILE",
+    "ENCODER_FILE",
     "MANIFEST_FILE",
     "MODEL_FILE",
     "STATISTICS_FILE",
+    "TOKENIZER_FILE",
     "VOCABULARY_FILE",
     "BundleManifest",
     "ChunkPolicy",
@@ -49,6 +53,8 @@ MODEL_FILE: Final = "policy.onnx"
 CONTRACT_FILE: Final = "contract.yaml"
 STATISTICS_FILE: Final = "stats.json"
 VOCABULARY_FILE: Final = "vocabulary.json"
+ENCODER_FILE: Final = "sentence_encoder.onnx"
+TOKENIZER_FILE: Final = "tokenizer.json"
 MANIFEST_FILE: Final = "manifest.json"
 _REQUIRED: Final = (MODEL_FILE, CONTRACT_FILE, STATISTICS_FILE, VOCABULARY_FILE)
 
@@ -64,6 +70,7 @@ class PolicyBundle:
         vocabulary: the words it knows.
         manifest: where it comes from.
         model_path: the ONNX file.
+        variant: name of the graph's variant; empty for the exact one.
     """
 
     path: Path
@@ -72,18 +79,30 @@ class PolicyBundle:
     vocabulary: Vocabulary
     manifest: BundleManifest
     model_path: Path
+    variant: str = ""
+
+    @property
+    def encoder_path(self) -> Path | None:
+        """The language model's graph; None for a policy that knows words by number."""
+        return self.path / ENCODER_FILE if ENCODER_FILE in self.manifest.files else None
+
+    @property
+    def tokenizer_path(self) -> Path | None:
+        """The language model's tokenizer, if there is one."""
+        return self.path / TOKENIZER_FILE if TOKENIZER_FILE in self.manifest.files else None
 
     @classmethod
-    def load(cls, path: str | Path, verify: bool = True) -> PolicyBundle:
+    def load(cls, path: str | Path, verify: bool = True, variant: str = "") -> PolicyBundle:
         """Read a bundle.
 
         Args:
             path: its folder.
             verify: whether to compare the SHA-256 of every file with the manifest.
+            variant: which of the manifest's variants to run; empty for the exact graph.
 
         Raises:
             BundleError: if the folder or a file is missing, damaged, changed or of another format
-                version.
+                version, or the bundle does not hold the variant.
         """
         path = Path(path)
         source = f"policy bundle {path}"
@@ -91,9 +110,12 @@ class PolicyBundle:
             state = "is no folder" if path.exists() else "does not exist"
             raise BundleError(f"{source}: {state}; give the folder that `vla export` wrote")
         manifest = BundleManifest.from_json(_read(path, MANIFEST_FILE, source), source)
-        for name in _REQUIRED:
+        language = (ENCODER_FILE, TOKENIZER_FILE)
+        wanted = _REQUIRED + (language if set(language) & set(manifest.files) else ())
+        for name in wanted:
             if name not in manifest.files:
                 raise BundleError(f"{source}: manifest.json does not list {name}")
+        model_file = _model_file(manifest, variant, source)
         contents: dict[str, bytes] = {}
         for name, digest in manifest.files.items():
             if not verify and name not in _REQUIRED:
@@ -116,7 +138,7 @@ class PolicyBundle:
                 f"{source}: hash of {CONTRACT_FILE} is {contract.hash[:12]}, manifest.json says "
                 f"{manifest.contract_hash[:12]}; export the policy again"
             )
-        return cls(path, contract, statistics, vocabulary, manifest, path / MODEL_FILE)
+        return cls(path, contract, statistics, vocabulary, manifest, path / model_file, variant)
 
     def check_contract(self, live: Contract) -> None:
         """Make sure that the policy fits a robot.
@@ -134,6 +156,21 @@ class PolicyBundle:
                 f"not fit the live contract {live.name!r}: {'; '.join(differences)}; give the "
                 "contract of the bundle, or a policy trained for this robot"
             )
+
+
+def _model_file(manifest: BundleManifest, variant: str, source: str) -> str:
+    if not variant:
+        return MODEL_FILE
+    kept = {name: v["file"] for name, v in manifest.variants.items() if v["kept"]}
+    if kept.get(variant) not in manifest.files:
+        tried = manifest.variants.get(variant, {}).get("reason")
+        reason = f" ({tried})" if tried else ""
+        raise BundleError(
+            f"{source}: holds no variant {variant!r}{reason}, only "
+            f"{', '.join(sorted(kept)) or 'the exact graph'}; leave the variant empty, or export "
+            "with it"
+        )
+    return kept[variant]
 
 
 def _read(folder: Path, name: str, source: str) -> bytes:

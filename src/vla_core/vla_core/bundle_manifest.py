@@ -34,6 +34,8 @@ class BundleManifest:
         parity_error: largest difference between PyTorch's and ONNX Runtime's output [m/s, rad/s].
         evaluation: figures, as `vla evaluate` writes them.
         files: SHA-256 (hex) of every file of the bundle but the manifest, by name.
+        variants: smaller or faster forms of the graph that were tried, by name: `kept`, whether
+            the bundle holds it; `file`, its name if so; `reason`, and what was measured.
         extra: whatever else its author noted.
     """
 
@@ -47,6 +49,7 @@ class BundleManifest:
     opset: int | None = None
     parity_error: float | None = None
     evaluation: dict[str, Any] = field(default_factory=dict)
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -133,7 +136,7 @@ def _problem(values: Mapping[str, Any]) -> str | None:
     for name in ("created", "contract_hash", "preset", "git_revision"):
         if not isinstance(values.get(name, ""), str):
             return f"{name} is no text"
-    for name in ("evaluation", "extra", "files"):
+    for name in ("evaluation", "variants", "extra", "files"):
         if not isinstance(values.get(name, {}), dict):
             return f"{name} is no mapping"
     if not isinstance(values.get("datasets", []), (list, tuple)):
@@ -150,4 +153,9 @@ def _problem(values: Mapping[str, Any]) -> str | None:
             return f"file name {name!r}, expected a plain name without a folder"
         if not (isinstance(digest, str) and _SHA256.fullmatch(digest)):
             return f"file {name!r} has no SHA-256"
+    for name, variant in values.get("variants", {}).items():
+        if not isinstance(variant, dict) or not isinstance(variant.get("kept"), bool):
+            return f"variant {name!r} does not say whether it was kept"
+        if variant["kept"] and not is_plain_name(variant.get("file")):
+            return f"variant {name!r} was kept and names no file"
     return None

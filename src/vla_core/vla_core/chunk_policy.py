@@ -24,17 +24,33 @@ class ChunkPolicy:
         bundle: the policy.
     """
 
-    def __init__(self, bundle: PolicyBundle, run: Callable[[Feeds], np.ndarray]) -> None:
+    def __init__(
+        self,
+        bundle: PolicyBundle,
+        run: Callable[[Feeds], np.ndarray],
+        encode: Callable[[str], np.ndarray] | None = None,
+    ) -> None:
         """Join a bundle and a runtime.
 
         Args:
             bundle: says what goes in and what has to come out.
             run: the graph: feeds by input name to actions (1, H, A) [m/s, rad/s]. See `feeds`.
+            encode: a sentence to its vector, of a bundle with a language model, see
+                `sentence_encoder.load_sentence_encoder`; None for word numbers.
+
+        Raises:
+            PolicyError: if the bundle has a language model and `encode` is missing.
         """
+        if encode is None and bundle.encoder_path is not None:
+            raise PolicyError(
+                f"policy bundle {bundle.path} reads sentences with a language model, which was "
+                "not loaded; load it with `load_sentence_encoder`"
+            )
         self.bundle = bundle
         self._run = run
+        self._encode = encode or bundle.vocabulary.encode
         self._sentence: str | None = None
-        self._numbers = bundle.vocabulary.encode("")
+        self._told = self._encode("")
 
     def feeds(self, frame: Frame, instruction: str) -> Feeds:
         """The graph's inputs, a batch of one.
@@ -46,13 +62,13 @@ class ChunkPolicy:
         Returns:
             One array per stream, such as image (1, H, W, 3) uint8, scan (1, beams) float32 [m] and
             odometry (1, 2) float32 [m/s, rad/s]; valid (1, S) float32, 0 or 1; and instruction
-            (1, 16) int64.
+            (1, 16) int64, or (1, E) float32 of a policy with a language model.
 
         Raises:
             PolicyError: if the frame belongs to another contract.
         """
         if instruction != self._sentence:
-            self._numbers = self.bundle.vocabulary.encode(instruction)
+            self._told = self._encode(instruction)
             self._sentence = instruction
         feeds: Feeds = {}
         for stream in self.bundle.contract.streams:
@@ -65,7 +81,7 @@ class ChunkPolicy:
                 )
             feeds[stream.key] = array[None]
         feeds[keys.VALID] = frame.valid.astype(np.float32)[None]
-        feeds[keys.INSTRUCTION] = self._numbers[None]
+        feeds[keys.INSTRUCTION] = self._told[None]
         return feeds
 
     def check(self, output: np.ndarray) -> np.ndarray:

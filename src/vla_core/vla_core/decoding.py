@@ -8,6 +8,7 @@ readings without messages) share the second, so that all see the same bits.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -39,6 +40,7 @@ __all__ = [
     "ScanReading",
     "action_from_message",
     "decode",
+    "decode_images",
     "decode_scans",
     "dock_pose_from_message",
     "fill_action_message",
@@ -85,22 +87,51 @@ def decode(stream: StreamSpec, reading: Reading, out: np.ndarray | None = None) 
     raise stream_error(stream, f"got {type(reading).__name__}, expected a reading of {stream.type}")
 
 
+def decode_images(
+    stream: StreamSpec, images: Iterable[np.ndarray], out: Iterable[np.ndarray]
+) -> None:
+    """Several images of one camera, each as `decode` gives it.
+
+    Args:
+        stream: a stream of images.
+        images: (H, W, 3) uint8 RGB each.
+        out: for each an array of `stream.shape` and `stream.dtype`, contiguous.
+
+    Raises:
+        DecodeError: if an image has another form, or no pixels left after cropping.
+    """
+    decoder = stream.decoder
+    if not isinstance(decoder, ImageDecoder):
+        raise stream_error(stream, f"got images, expected readings of {stream.type}")
+    try:
+        for image, array in zip(images, out, strict=True):
+            _decode_image(decoder, image, array)
+    except DecodeError as error:
+        raise stream_error(stream, str(error)) from error
+
+
 def _decode_image(decoder: ImageDecoder, rgb: np.ndarray, out: np.ndarray | None) -> np.ndarray:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise DecodeError(
             f"image of shape {rgb.shape} and type {rgb.dtype}, expected (H, W, 3) uint8"
         )
-    height, width = rgb.shape[:2]
-    top, bottom, left, right = decoder.crop
-    rows = slice(round(top * height), height - round(bottom * height))
-    columns = slice(round(left * width), width - round(right * width))
-    cropped = rgb[rows, columns]
+    cropped = rgb[_crop(rgb.shape[0], rgb.shape[1], decoder.crop)]
     if cropped.size == 0:
         raise DecodeError(
-            f"image of {width} x {height} pixels has none left after cropping {decoder.crop} "
-            "(top, bottom, left, right)",
+            f"image of {rgb.shape[1]} x {rgb.shape[0]} pixels has none left after cropping "
+            f"{decoder.crop} (top, bottom, left, right)",
         )
     return resize(cropped, decoder.height, decoder.width, out)
+
+
+@lru_cache(maxsize=32)
+def _crop(height: int, width: int, crop: tuple[float, float, float, float]) -> tuple[slice, slice]:
+    """Rows and columns that are left of an image."""
+    top, bottom, left, right = crop
+    return (
+        slice(round(top * height), height - round(bottom * height)),
+        slice(round(left * width), width - round(right * width)),
+    )
 
 
 def decode_scans(decoder: ScanDecoder, ranges: np.ndarray, scanner: ScanReading) -> np.ndarray:

@@ -39,11 +39,13 @@ class WorkerSpec:
         bundle: directory of the policy bundle.
         runtime: name of the runtime.
         threads: of one inference.
+        variant: of the bundle's graph; empty for the exact one.
     """
 
     bundle: Path
     runtime: str
     threads: int
+    variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,11 +125,15 @@ def _serve(connection: Connection) -> int:
 def _load(spec: WorkerSpec) -> tuple[ChunkPolicy, Ready]:
     # Imported late, so that the process can be told to die before it has loaded anything big.
     from vla_core.bundle import ChunkPolicy, PolicyBundle
+    from vla_core.sentence_encoder import ENCODER_OUTPUT, load_sentence_encoder
     from vla_policy_node.runtimes import create_runtime
 
-    bundle = PolicyBundle.load(spec.bundle)
+    bundle = PolicyBundle.load(spec.bundle, variant=spec.variant)
     runtime = create_runtime(spec.runtime, bundle.model_path, spec.threads)
-    policy = ChunkPolicy(bundle, runtime.run)
+    encode = load_sentence_encoder(
+        bundle, lambda path: create_runtime(spec.runtime, path, spec.threads, ENCODER_OUTPUT).run
+    )
+    policy = ChunkPolicy(bundle, runtime.run, encode)
     frame = blank_frame(bundle.contract)
     started_s = time.monotonic()
     for _ in range(_WARM_UP_RUNS):

@@ -59,6 +59,11 @@ class PolicyParameters:
     """Values of all parameters at one moment."""
 
     policy: str = _parameter("", "Directory of the policy bundle", at=_CONFIGURE)
+    variant: str = _parameter(
+        "",
+        "Variant of the bundle's graph, such as int8-static; empty: the exact one",
+        at=_CONFIGURE,
+    )
     contract: str = _parameter("", "YAML file of the robot's contract", at=_CONFIGURE)
     runtime: str = _parameter("onnx", "What computes the policy", at=_CONFIGURE, choices=("onnx",))
     inference_threads: int = _parameter(

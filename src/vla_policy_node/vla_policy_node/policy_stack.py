@@ -36,7 +36,9 @@ class PolicyStack:
     def __init__(self, parameters: PolicyParameters, clock: Callable[[], int], log: Logger) -> None:
         self.parameters = parameters
         self.contract = Contract.load(_path("contract", parameters.contract))
-        self.bundle = PolicyBundle.load(_path("policy", parameters.policy))
+        self.bundle = PolicyBundle.load(
+            _path("policy", parameters.policy), variant=parameters.variant
+        )
         self.bundle.check_contract(self.contract)
         self._clock = clock
         self.streams = StreamHub(self.contract)
@@ -44,7 +46,12 @@ class PolicyStack:
         replan_steps = _replan_steps(self.contract.action, parameters)
         self.control = ControlLoop(self.contract, parameters.execution_mode, replan_steps)
         self.inference = InferenceLoop(
-            WorkerSpec(self.bundle.path, parameters.runtime, parameters.inference_threads),
+            WorkerSpec(
+                self.bundle.path,
+                parameters.runtime,
+                parameters.inference_threads,
+                parameters.variant,
+            ),
             InferenceSettings(
                 timeout_s=parameters.inference_timeout_s,
                 start_timeout_s=parameters.worker_start_timeout_s,

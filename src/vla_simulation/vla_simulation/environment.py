@@ -110,7 +110,7 @@ class DockingEnv(gymnasium.Env):
                 that station, `"swap"` the one after the drawn one; nothing changes but goal and
                 sentence. `markers` (bool) shows a fiducial marker on each station. `start`:
                 `"docked"` begins in the dock of the goal, charging; being docked then terminates
-                nothing before the robot has left.
+                nothing before the robot has left. A `Pose2D`, `world_from_base`, begins there.
 
         Returns:
             The first observation and the info dictionary.
@@ -130,7 +130,7 @@ class DockingEnv(gymnasium.Env):
         ranges = self.suite.randomization
         mujoco.mj_resetData(self._model, self._data)
         self._stage.apply(self._scene, self._data)
-        self._undocking = wishes.start is not None
+        self._undocking = wishes.in_dock
         self.robot.reset(
             random_stream(self.seed, "physics"), ranges.physics, start, charging=self._undocking
         )

@@ -58,13 +58,14 @@ def write_dataset(
     split: SplitChoice | None = None,
     packed: bool = False,
     compression: str | None = None,
+    first_seed: int = 0,
 ) -> Path:
     """A data set with one part for each episode; the instructions take turns."""
     parts = []
     for index, rows in enumerate(episodes):
         length = len(rows[VALID])
         source = EpisodeSource(
-            seed=index,
+            seed=first_seed + index,
             instruction=instructions[index % len(instructions)],
             outcome="success",
             operator="docking_expert",

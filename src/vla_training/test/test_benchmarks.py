@@ -5,13 +5,14 @@ import pytest
 
 from vla_core import bag_metadata
 from vla_core.bag_checksums import changed_files
-from vla_training.benchmarks.convert import _against_floor, _peak_memory
+from vla_training.benchmarks.convert import _against_floor, _check_space, _peak_memory
 from vla_training.benchmarks.long_bags import copy_with_seed, write_long_bag
 from vla_training.conversion.bags import open_folder
 from vla_training.conversion.messages import BagMessages
 from vla_training.conversion.pipeline import convert
 from vla_training.dataset.file import DatasetFile
 from vla_training.dataset.layout import ACTION, VALID
+from vla_training.errors import BenchmarkError
 
 
 def test_made_up_bags_are_like_recorded_ones(tmp_path, contract):
@@ -51,6 +52,12 @@ def test_ratio_is_that_of_the_parts_of_the_floor(tmp_path, contract):
     assert found["ratio"] == pytest.approx(found["conversion_us_per_row"] / floor, rel=0.01)
     assert found["rows"] == pytest.approx(60, abs=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bag"]
+
+
+def test_a_disk_too_full_for_the_long_bag_is_said_beforehand(tmp_path):
+    _check_space(tmp_path, 0.0)
+    with pytest.raises(BenchmarkError, match=r"GB free, .* take 1000000 GB; name a folder"):
+        _check_space(tmp_path, 1e6)
 
 
 def test_memory_is_that_of_a_process_of_its_own(tmp_path, contract):

@@ -396,7 +396,7 @@ def test_a_dask_cluster_gives_the_same_data_set(tmp_path, some, contract, cluste
 
 
 def test_no_scheduler_is_said_in_one_line(tmp_path, some, contract, monkeypatch):
-    monkeypatch.setattr("vla_training.conversion.executors.CONNECTION_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("vla_training.executors.CONNECTION_TIMEOUT_S", 0.5)
     with pytest.raises(ConversionError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:1 "):
         convert([some], tmp_path / "x.h5", contract, scheduler="tcp://127.0.0.1:1", progress=False)
 

@@ -5,7 +5,7 @@ import torch
 from vla_core import keys
 from vla_core.bundle import PolicyBundle
 from vla_core.frames import FrameAssembler
-from vla_training import export
+from vla_training import export, onnx_graph
 from vla_training.checkpoints import load_checkpoint
 from vla_training.dataset.windows import DockingDataset
 from vla_training.errors import ExportError, TrainingError
@@ -14,7 +14,7 @@ from vla_training.onnx_session import load_policy
 
 def test_a_bundle_says_where_it_comes_from(bundle, trained):
     manifest = bundle.manifest
-    assert manifest.preset == "docking_cnn"
+    assert manifest.preset == "docking"
     assert manifest.opset == export.OPSET
     assert 0.0 <= manifest.parity_error < 1e-4
     (data,) = manifest.datasets
@@ -32,9 +32,9 @@ def test_the_graph_computes_what_pytorch_computes(bundle, trained, dataset):
     policy = load_checkpoint(trained.checkpoint).policy()
     data = DockingDataset(dataset, vocabulary=bundle.vocabulary)
     batch = data.batch(torch.arange(len(data)))
-    assert export.parity_error(policy, bundle.model_path, batch).max() < 1e-5
+    assert onnx_graph.parity_error(policy, bundle.model_path, batch).max() < 1e-5
     run = load_policy(bundle)._run
-    names = export.input_names(policy)
+    names = onnx_graph.input_names(policy)
     with torch.no_grad():
         expected = policy(*(batch[name][:33] for name in names)).numpy()
     np.testing.assert_allclose(

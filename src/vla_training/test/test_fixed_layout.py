@@ -12,7 +12,12 @@ from vla_core.cdr import action_from_cdr, dock_pose_from_cdr, reading_from_cdr
 from vla_core.decoding import OdometryReading
 from vla_core.errors import DecodeError
 from vla_core.geometry import Pose2D
-from vla_training.conversion.fixed_layout import POSE_TYPE, read_doubles
+from vla_training.conversion.fixed_layout import (
+    POSE_TYPE,
+    gathered,
+    planar_poses,
+    read_doubles,
+)
 
 TWIST = "geometry_msgs/msg/Twist"
 TWIST_STAMPED = "geometry_msgs/msg/TwistStamped"
@@ -88,10 +93,32 @@ def test_poses(values, frame):
     ]
     buffer, positions, lengths = packed(POSE_TYPE, messages)
     found = read_doubles(POSE_TYPE, buffer, positions, lengths)
-    for row, position, length in zip(found.tolist(), positions, lengths, strict=True):
+    planar = planar_poses(found).tolist()
+    for row, position, length in zip(planar, positions, lengths, strict=True):
         _, expected = dock_pose_from_cdr(buffer[position : position + length])
-        x, y, _, *quaternion = row
-        assert Pose2D.from_quaternion(x, y, *quaternion) == expected
+        assert Pose2D(*row) == expected
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(*[st.floats()] * 7), min_size=1, max_size=3))
+def test_any_seven_numbers_are_a_pose_in_both_ways_or_in_none(values):
+    try:
+        expected = [Pose2D.from_quaternion(x, y, *rest) for x, y, _, *rest in values]
+    except ValueError:
+        assert planar_poses(np.array(values)) is None
+    else:
+        found = [Pose2D(*row) for row in planar_poses(np.array(values)).tolist()]
+        assert repr(found) == repr(expected)
+
+
+@pytest.mark.parametrize("count", [1, 7, 64])
+def test_bytes_are_gathered_from_the_first_to_the_last(count):
+    data = np.random.default_rng(3).integers(0, 256, 200, np.uint8)
+    positions = np.array([0, 3, 4, 3, 200 - count])
+    found = gathered(memoryview(data), positions, count)
+    np.testing.assert_array_equal(found, [data[p : p + count] for p in positions])
+    with pytest.raises(IndexError):
+        gathered(memoryview(data), positions + 1, count)
 
 
 def test_messages_of_different_layouts_are_left_alone():

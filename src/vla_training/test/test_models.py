@@ -7,18 +7,22 @@ import torch
 from vla_core import keys
 from vla_core.contract import Contract
 from vla_core.normalization import FieldStatistics, Statistics
-from vla_training.dataset.windows import DOCK_POSE_KNOWN, DockingDataset
+from vla_training.dataset.windows import DockingDataset
 from vla_training.losses import LossConfig, policy_loss
-from vla_training.models import DockingCnnConfig, PolicyOutput, build_model
-from vla_training.models.encoders import EncoderConfig, Standardize
-from vla_training.models.layers import AskedKeypoints, Film, SpatialSoftmax
+from vla_training.models import PolicyConfig, build_model
+from vla_training.models.fusion import FusionConfig
+from vla_training.models.language.words import Words
+from vla_training.models.layers import Film, Standardize
+from vla_training.models.readers import AskedKeypoints, SpatialSoftmax
+from vla_training.models.scan import ScanEncoderConfig
+from vla_training.models.vision import VisionConfig
+from vla_training.models.vision.cnn import CnnConfig
 
-SMALL = DockingCnnConfig(
-    encoders=EncoderConfig((8, 16, 16, 32), keypoints=8, learned_tokens=4, scan_sectors=4),
+SMALL = PolicyConfig(
+    vision=VisionConfig(keypoints=8, learned_tokens=4, cnn=CnnConfig((8, 16, 16, 32))),
+    scan=ScanEncoderConfig(sectors=4),
+    fusion=FusionConfig(heads=2, layers=1, feedforward=64),
     width=32,
-    heads=2,
-    layers=1,
-    feedforward=64,
     condition=16,
 )
 
@@ -31,11 +35,11 @@ def data(dataset):
 @pytest.fixture
 def model(data):
     torch.manual_seed(0)
-    return build_model(SMALL, data.contract, data.statistics, data.vocabulary.size)
+    return build_model(SMALL, data.contract, data.statistics, data.vocabulary)
 
 
 def test_shapes_and_size_of_the_default(data):
-    model = build_model(DockingCnnConfig(), data.contract, data.statistics, data.vocabulary.size)
+    model = build_model(PolicyConfig(), data.contract, data.statistics, data.vocabulary)
     output = model.predict(data.batch(torch.arange(3)))
     assert output.actions.shape == (3, 10, 2)
     assert output.actions.dtype == torch.float32
@@ -50,7 +54,7 @@ def test_every_parameter_gets_a_gradient(model, data):
     batch[keys.VALID][::2] = 0.0
     for _ in range(3):
         optimizer.zero_grad()
-        loss, _ = policy_loss(model.predict(batch), batch, model.action_spread, LossConfig())
+        loss, _ = policy_loss(model, model.predict(batch), batch, LossConfig(docked=0.1))
         loss.backward()
         optimizer.step()
     for name, parameter in model.named_parameters():
@@ -64,7 +68,7 @@ def test_one_batch_can_be_learned_by_heart(model, data):
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     losses = []
     for _ in range(120):
-        loss, _ = policy_loss(model.predict(batch), batch, model.action_spread, LossConfig())
+        loss, _ = policy_loss(model, model.predict(batch), batch, LossConfig(docked=0.1))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -123,7 +127,7 @@ def test_any_streams_of_the_three_kinds_make_a_policy(data):
     fields = dict(data.statistics.fields)
     fields["rear_image"] = fields[keys.IMAGE]
     fields[keys.SCAN] = FieldStatistics.from_array(random.uniform(0, 8, (9, 50)))
-    model = build_model(SMALL, contract, Statistics(fields), data.vocabulary.size)
+    model = build_model(SMALL, contract, Statistics(fields), data.vocabulary)
     inputs = [
         torch.zeros(2, *stream.shape, dtype=getattr(torch, stream.dtype))
         for stream in contract.streams
@@ -174,32 +178,9 @@ def test_asked_keypoints_are_where_the_features_answer_the_query():
     )
 
 
-def test_words_that_matter_weigh_more(model):
-    words = torch.tensor([[2, 3, 4, 0, 0]])
-    model.word_weight.weight.data.zero_()
-    plain = model.encode_instruction(words)
-    mean = model.words(words[:, :3]).mean(1)
-    torch.testing.assert_close(plain, model.sentence(mean))
-    direction = model.words.weight[3] / model.words.weight[3].norm() ** 2
-    model.word_weight.weight.data[0] = 200.0 * direction
-    only = model.sentence(model.words(torch.tensor([3])))
-    torch.testing.assert_close(model.encode_instruction(words), only, atol=1e-3, rtol=1e-3)
-
-
-def test_loss_counts_known_labels_only():
-    batch = {
-        keys.ACTION: torch.zeros(2, 3, 2),
-        keys.ACTION_PAD: torch.tensor([[False, True, True], [False, False, True]]),
-        keys.DOCK_POSE: torch.tensor([[1.0, 0.0, 0.0], [9.0, 9.0, 9.0]]),
-        DOCK_POSE_KNOWN: torch.tensor([True, False]),
-    }
-    actions = torch.zeros(2, 3, 2)
-    actions[batch[keys.ACTION_PAD]] = 100.0
-    actions[1, 1] = torch.tensor([0.2, 0.4])
-    pose = torch.tensor([[1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
-    spread = torch.tensor([0.1, 0.2])
-    loss, parts = policy_loss(PolicyOutput(actions, pose), batch, spread, LossConfig(beta=0.05))
-    # Both components are off by two units: 2 - beta / 2, in one of three known steps.
-    assert parts["action"].item() == pytest.approx((2.0 - 0.025) / 3.0, rel=1e-5)
-    assert parts["dock_pose"].item() == 0.0
-    assert loss.item() == pytest.approx(parts["action"].item())
+def test_a_word_is_heard_undiluted_and_an_unknown_one_not_at_all():
+    language = Words(7, 16)
+    short, long = torch.tensor([[5, 0, 0, 0]]), torch.tensor([[2, 3, 5, 0]])
+    others = language(torch.tensor([[2, 3, 0, 0]]))
+    torch.testing.assert_close(language(long) - others, language(short))
+    torch.testing.assert_close(language(torch.tensor([[5, 1, 0, 0]])), language(short))

@@ -1,11 +1,11 @@
 import base64
 import json
 import re
-from html.parser import HTMLParser
 
 import cv2
 import numpy as np
 import pytest
+from html_pages import Page
 from small_bags import METADATA, SMALL_CONTRACT, STORAGES, small_messages, write_small_bag
 
 from vla_training.conversion.pipeline import convert
@@ -15,7 +15,6 @@ from vla_training.dataset.layout import ACTION, observation
 from vla_training.errors import ConversionError
 
 SENTENCE = 'dock at the <b>"orange"</b> charger & stay'
-VOID = {"meta", "img", "br", "rect", "line"}
 
 
 def without_camera(messages, first, last):
@@ -47,33 +46,6 @@ def files(summary, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "below" / "report.html"
     write_report(summary, path)
     return json.loads(path.with_suffix(".json").read_text("utf-8")), path.read_text("utf-8")
-
-
-class Page(HTMLParser):
-    """Checks that every element is closed, and keeps texts and attributes."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open, self.attributes, self.tags, self.texts = [], [], [], []
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value) for name, value in attrs]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
 
 
 def test_every_bag_is_in_the_report_with_what_became_of_it(files):

@@ -63,16 +63,16 @@ def test_words_are_taken_one_by_one_and_what_does_not_fit_stays(trained):
     vocabulary = Vocabulary(["zebra", *reversed(first.vocabulary.words)])
     wider = dataclasses.replace(
         first.config.model,
-        encoders=dataclasses.replace(first.config.model.encoders, asked_keypoints=3),
+        vision=dataclasses.replace(first.config.model.vision, asked_keypoints=3),
     )
-    policy = build_model(wider, first.contract, first.statistics, vocabulary.size)
-    before = policy.words.weight.detach().clone()
+    policy = build_model(wider, first.contract, first.statistics, vocabulary)
+    before = policy.language.words.weight.detach().clone()
     left = take_weights(policy, first, vocabulary)
     assert left
     assert all("asked" in name for name in left)
-    words = first.weights["words.weight"]
-    assert torch.equal(policy.words.weight[3:], words[2:].flip(0))
-    assert torch.equal(policy.words.weight[2], before[2])  # nobody knew the zebra
+    words = first.weights["language.words.weight"]
+    assert torch.equal(policy.language.words.weight[3:], words[2:].flip(0))
+    assert torch.equal(policy.language.words.weight[2], before[2])  # nobody knew the zebra
 
 
 def test_weights_of_another_model_are_refused(trained):
@@ -121,7 +121,7 @@ def test_a_loss_that_explodes_stops_the_run(dataset, tmp_path):
     )
     trainer = Trainer(config)
     with torch.no_grad():
-        trainer._policy.queries.fill_(float("inf"))
+        trainer._state.policy.fusion.queries.fill_(float("inf"))
     with pytest.raises(TrainingError, match=r"loss is nan at step 1.*learning_rate"):
         trainer.run(progress=False)
 
@@ -154,8 +154,8 @@ def test_all_mistakes_of_a_configuration_are_told_together(tmp_path):
                 "optimizer.learning_rate=fast",
                 "augmentation.mirror=1.5",
                 "precision=int4",
-                "model.encoders.channels=[8, 8]",
-                "model.heads=3",
+                "model.vision.cnn.channels=[8, 8]",
+                "model.fusion.heads=3",
                 "seed",
             ],
         )
@@ -166,20 +166,22 @@ def test_all_mistakes_of_a_configuration_are_told_together(tmp_path):
         "batchsize is unknown (did you mean batch_size?)",
         "optimizer.learning_rate has to be a number, got 'fast'",
         "augmentation.mirror has to be between 0 and 1, got 1.5",
-        "precision has to be one of bf16, float32, got 'int4'",
-        "model.encoders.channels has to be a list of 4 values",
+        "precision has to be one of bf16, fp16, float32, got 'int4'",
+        "model.vision.cnn.channels has to be a list of 4 values",
     ):
         assert part in mistakes
     assert "\n" not in str(caught.value)
 
 
 def test_values_that_contradict_each_other_are_told(tmp_path):
-    with pytest.raises(ConfigurationError, match="model: width 128 is not divisible by heads 3"):
-        load_training_config("d.h5", tmp_path, overrides=["model.heads=3"])
+    with pytest.raises(
+        ConfigurationError, match="model: width 128 is not divisible by fusion.heads 3"
+    ):
+        load_training_config("d.h5", tmp_path, overrides=["model.fusion.heads=3"])
 
 
 def test_every_preset_loads(tmp_path):
-    assert "docking_cnn" in preset_names()
+    assert "docking" in preset_names()
     for name in preset_names():
         assert load_training_config("d.h5", tmp_path, preset=name).name == name
     with pytest.raises(ConfigurationError, match=r"'nonsense' is unknown; choose one of .*docking"):

@@ -21,11 +21,12 @@ from vla_core.language import Vocabulary
 from vla_core.normalization import Statistics
 from vla_training.configuration import from_dict, to_dict
 from vla_training.errors import TrainingError
-from vla_training.models import DockingCnn, build_model
+from vla_training.models import Policy, build_model
+from vla_training.models.language import WORD_VECTORS
 from vla_training.training_config import TrainingConfig
 
 FORMAT: Final = "vla-docking-checkpoint"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,13 @@ class Checkpoint:
     trainer: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
 
-    def policy(self) -> DockingCnn:
+    def policy(self) -> Policy:
         """The averaged policy, in evaluation mode.
 
         Raises:
             TrainingError: If the weights do not fit the configuration.
         """
-        model = build_model(self.config.model, self.contract, self.statistics, self.vocabulary.size)
+        model = build_model(self.config.model, self.contract, self.statistics, self.vocabulary)
         try:
             model.load_state_dict(self.weights)
         except RuntimeError as error:
@@ -101,6 +102,12 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         raise TrainingError(f"checkpoint {path} cannot be written: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what is left of checkpoints that were being written when a run was killed."""
+    for path in folder.glob(".*.pt.*.partial"):
+        path.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -145,7 +152,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise TrainingError(f"checkpoint {path}: {error}") from error
 
 
-def take_weights(policy: DockingCnn, checkpoint: Checkpoint, vocabulary: Vocabulary) -> list[str]:
+def take_weights(policy: Policy, checkpoint: Checkpoint, vocabulary: Vocabulary) -> list[str]:
     """Begin with the weights of another run, wherever name and shape are the same.
 
     Rows of words that both know are taken one by one. Statistics are not taken: they belong to
@@ -166,7 +173,7 @@ def take_weights(policy: DockingCnn, checkpoint: Checkpoint, vocabulary: Vocabul
         other = checkpoint.weights.get(name)
         if name in buffers:
             continue
-        if name == "words.weight" and other is not None and other.shape[1:] == value.shape[1:]:
+        if name == WORD_VECTORS and other is not None and other.shape[1:] == value.shape[1:]:
             for row, word in enumerate(words):
                 if word in known:
                     value[row] = other[known[word]]

@@ -43,6 +43,7 @@ def load(
     preset: str | Path,
     overrides: Sequence[str] = (),
     values: Mapping[str, Any] | None = None,
+    sections: Sequence[str] = (),
 ) -> T:
     """Build a configuration.
 
@@ -51,6 +52,7 @@ def load(
         preset: Name of a preset that comes with the package, or the path of a YAML file.
         overrides: `section.key=value` texts; the value is YAML. Later ones win.
         values: Further values by dotted key, which win over everything else; None is skipped.
+        sections: Keys of the preset to read; empty for all.
 
     Returns:
         A validated instance of `cls`.
@@ -59,6 +61,8 @@ def load(
         ConfigurationError: Naming every mistake of preset, overrides and values.
     """
     mapping, source = _read_preset(preset)
+    if sections:
+        mapping = {key: mapping[key] for key in sections if key in mapping}
     mistakes: list[str] = []
     for text in overrides:
         key, separator, raw = text.partition("=")
@@ -100,6 +104,17 @@ def from_dict(cls: type[T], mapping: Mapping[str, Any], source: str) -> T:
     if mistakes or instance is None:
         raise ConfigurationError(f"configuration {source}: {'; '.join(mistakes)}", mistakes)
     return instance
+
+
+def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, by dotted key."""
+    flat: dict[str, Any] = {}
+    for key, value in mapping.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 def preset_names() -> tuple[str, ...]:

@@ -35,6 +35,10 @@ class ExportError(VlaError):
     """A checkpoint cannot become a bundle, or the exported graph computes something else."""
 
 
+class RolloutError(VlaError):
+    """Episodes cannot be driven into a data set."""
+
+
 class EvaluationError(VlaError):
     """An evaluation cannot run."""
 

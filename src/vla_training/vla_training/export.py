@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import platform
 import subprocess
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,10 +19,12 @@ from vla_training.checkpoints import Checkpoint, load_checkpoint
 from vla_training.configuration import to_dict
 from vla_training.dataset.windows import Batch, DockingDataset
 from vla_training.errors import DatasetError, ExportError
-from vla_training.models import DockingCnn
-from vla_training.onnx_session import make_runner
+from vla_training.models import Policy
+from vla_training.onnx_graph import OPSET, export_onnx, parity_error
+from vla_training.variants.making import make_variants
+from vla_training.variants.selection import VariantOptions
 
-OPSET: Final = 18
+PARITY_FRAMES: Final = 1000
 MAX_PARITY_ERROR: Final = 1e-4
 """Largest difference of ONNX Runtime from PyTorch, as a share of the action's range."""
 
@@ -35,9 +34,11 @@ def export_bundle(
     out: str | Path,
     *,
     dataset: str | Path | None = None,
-    parity_frames: int = 256,
+    parity_frames: int = PARITY_FRAMES,
     evaluation: Mapping[str, Any] | None = None,
     extra_files: Mapping[str, str | Path] | None = None,
+    variants: VariantOptions | None = None,
+    progress: bool = False,
 ) -> PolicyBundle:
     """Write a policy bundle.
 
@@ -49,6 +50,9 @@ def export_bundle(
         parity_frames: How many frames.
         evaluation: Figures to store, as `EvaluationReport.to_dict` gives them.
         extra_files: Further files of the bundle by name, such as a model card.
+        variants: Faster forms of the graph to try; the bundle keeps those that are faster and as
+            good, the manifest says what was measured of all.
+        progress: Whether to show bars.
 
     Returns:
         The bundle, read back from the disk.
@@ -56,96 +60,41 @@ def export_bundle(
     Raises:
         TrainingError: If the checkpoint cannot be used.
         DatasetError: If there are no frames to compare on.
+        EvaluationError: If the episodes that variants are compared in cannot run.
         ExportError: If the graph cannot be made or computes something else than PyTorch.
         BundleError: If the bundle cannot be written.
     """
     state = load_checkpoint(checkpoint)
     policy = state.policy()
-    frames = _parity_batch(state, dataset or state.config.dataset, parity_frames)
+    dataset = dataset or state.config.dataset
+    frames = _parity_batch(state, dataset, parity_frames)
+    frames[keys.INSTRUCTION] = policy.language.deployed(frames[keys.INSTRUCTION])
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "policy.onnx"
         export_onnx(policy, frames, model)
         error = parity_error(policy, model, frames)
         _check_parity(error, state)
+        language = policy.language.export(Path(folder))
+        made = make_variants(
+            state,
+            policy,
+            model,
+            frames,
+            dataset,
+            variants or VariantOptions(),
+            progress=progress,
+            extra_files=language,
+        )
+        manifest = _manifest(state, policy, error, len(frames[keys.VALID]), evaluation or {})
         return write_bundle(
             out,
             model,
             state.contract,
             state.statistics,
             state.vocabulary,
-            _manifest(state, policy, error, len(frames[keys.VALID]), evaluation or {}),
-            extra_files,
+            {**manifest, "variants": made.entries},
+            {**language, **made.files, **(extra_files or {})},
         )
-
-
-def export_onnx(policy: DockingCnn, example: Batch, path: Path) -> None:
-    """Write the policy's graph: batch size free, named inputs and output.
-
-    Args:
-        policy: In evaluation mode.
-        example: At least two frames, as of `DockingDataset.batch`.
-        path: The file to write.
-
-    Raises:
-        ExportError: If PyTorch cannot trace the policy.
-    """
-    names = input_names(policy)
-    inputs = tuple(example[name][:2] for name in names)
-    batch = torch.export.Dim("batch")
-    try:
-        with _quiet():
-            torch.onnx.export(
-                policy,
-                inputs,
-                str(path),
-                dynamo=True,
-                external_data=False,
-                opset_version=OPSET,
-                input_names=names,
-                output_names=[keys.MODEL_OUTPUT],
-                dynamic_shapes=(tuple({0: batch} for _ in names),),
-                verbose=False,
-            )
-    except Exception as error:
-        # The exporter raises whatever its many parts raise.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ExportError(f"the policy cannot be exported to ONNX: {reason}") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks about what is not installed and not needed."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
-
-
-def input_names(policy: DockingCnn) -> list[str]:
-    """Inputs of the exported graph, in order."""
-    return [*policy.stream_keys, keys.VALID, keys.INSTRUCTION]
-
-
-@torch.no_grad()
-def parity_error(policy: DockingCnn, model: Path, frames: Batch) -> np.ndarray:
-    """Largest difference of ONNX Runtime from PyTorch, (A,) [m/s, rad/s].
-
-    Every frame runs alone, as on a robot, and the first ones also as a batch.
-    """
-    run = make_runner(model)
-    names = input_names(policy)
-    expected = policy(*(frames[name] for name in names)).numpy()
-    feeds = {name: frames[name].numpy() for name in names}
-    single = [
-        run({name: value[i : i + 1] for name, value in feeds.items()}) for i in range(len(expected))
-    ]
-    batched = run({name: value[:7] for name, value in feeds.items()})
-    error = np.abs(np.concatenate(single) - expected).max(axis=(0, 1))
-    return np.maximum(error, np.abs(batched - expected[:7]).max(axis=(0, 1)))
 
 
 def _parity_batch(state: Checkpoint, path: str | Path, count: int) -> Batch:
@@ -177,7 +126,7 @@ def _check_parity(error: np.ndarray, state: Checkpoint) -> None:
 
 def _manifest(
     state: Checkpoint,
-    policy: DockingCnn,
+    policy: Policy,
     error: np.ndarray,
     parity_frames: int,
     evaluation: Mapping[str, Any],

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from vla_core import keys
 from vla_training.dataset.windows import DOCK_POSE_KNOWN, Batch, DockingDataset
 from vla_training.losses import LossConfig, masked_mean, policy_loss
-from vla_training.models import DockingCnn
+from vla_training.models import Policy
 
 TERMINAL_DISTANCE_M = 0.4
 """Within this distance of the docked pose a step belongs to the terminal phase."""
@@ -20,32 +16,9 @@ TERMINAL_DISTANCE_M = 0.4
 _BATCH = 256
 
 
-class MetricsLog:
-    """One line of JSON per validation.
-
-    Args:
-        path: The file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def append(self, record: dict[str, Any]) -> None:
-        """Add a record; its `step` is what `forget_after` looks at."""
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
-
-    def forget_after(self, step: int) -> None:
-        """Drop what an earlier run, or the lost end of this one, has left."""
-        if self._path.is_file():
-            lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if json.loads(line)["step"] <= step]
-            self._path.write_text("".join(kept), encoding="utf-8")
-
-
 @torch.no_grad()
 def offline_metrics(
-    model: DockingCnn,
+    model: Policy,
     dataset: DockingDataset,
     loss: LossConfig,
     device: torch.device,
@@ -75,11 +48,11 @@ def offline_metrics(
 
 
 def _batch_metrics(
-    model: DockingCnn, batch: Batch, loss: LossConfig, dataset: DockingDataset
+    model: Policy, batch: Batch, loss: LossConfig, dataset: DockingDataset
 ) -> dict[str, tuple[Tensor, float]]:
     """Mean and weight of each metric over a batch."""
     output = model.predict(batch)
-    total, parts = policy_loss(output, batch, model.action_spread, loss)
+    total, parts = policy_loss(model, output, batch, loss)
     mask, size = ~batch[keys.ACTION_PAD], float(len(batch[keys.ACTION]))
     metrics: dict[str, tuple[Tensor, float]] = {
         "loss": (total, size),

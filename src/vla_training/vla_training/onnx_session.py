@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ import onnxruntime
 from vla_core import keys
 from vla_core.bundle import PolicyBundle
 from vla_core.chunk_policy import ChunkPolicy, Feeds
+from vla_core.sentence_encoder import ENCODER_OUTPUT, load_sentence_encoder
 from vla_training.errors import EvaluationError
 
 
-def make_runner(model: Path) -> Callable[[Feeds], np.ndarray]:
-    """A function from feeds to actions (B, H, A) float32 [m/s, rad/s].
+def make_runner(model: Path, output: str = keys.MODEL_OUTPUT) -> Callable[[Feeds], np.ndarray]:
+    """A function from feeds to an output: of a policy, actions (B, H, A) float32 [m/s, rad/s].
 
     Raises:
         EvaluationError: If ONNX Runtime cannot load the graph.
@@ -36,11 +38,12 @@ def make_runner(model: Path) -> Callable[[Feeds], np.ndarray]:
 
     def run(feeds: Feeds) -> np.ndarray:
         used = {name: feeds[name] for name in wanted if name in feeds}
-        return session.run([keys.MODEL_OUTPUT], used)[0]
+        return session.run([output], used)[0]
 
     return run
 
 
 def load_policy(bundle: PolicyBundle) -> ChunkPolicy:
     """The bundle's policy, ready to call."""
-    return ChunkPolicy(bundle, make_runner(bundle.model_path))
+    encode = load_sentence_encoder(bundle, partial(make_runner, output=ENCODER_OUTPUT))
+    return ChunkPolicy(bundle, make_runner(bundle.model_path), encode)

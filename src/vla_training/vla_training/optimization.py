@@ -1,43 +1,109 @@
-"""The optimizer, the average of the weights, and what makes a step cheap."""
+"""The optimizer, its rate, the average of the weights, and what makes a step cheap."""
 
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
+from vla_training.distribution import part_of, whole
 from vla_training.training_config import OptimizerConfig
 
 
-class RampedAverage:
-    """Exponential moving average that forgets the first steps sooner."""
+class WeightAverage:
+    """Exponential moving average of weights that forgets the first steps sooner.
 
-    def __init__(self, decay: float) -> None:
+    Args:
+        module: Whose parameters to follow; sharded ones have sharded averages.
+        decay: Share of the old average that stays, in the long run.
+
+    Attributes:
+        updates: How often the weights were taken in.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self._module = module
         self._decay = decay
+        self._parameters = list(module.parameters())
+        self._values = [parameter.detach().clone() for parameter in self._parameters]
+        self.updates = 0
 
-    def __call__(self, average: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
-        """The new average, of the old one, the weights and the number of updates before."""
-        ramp = (1.0 + float(count)) / (10.0 + float(count))
-        return average.lerp(value, 1.0 - min(self._decay, ramp))
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the weights in, as they are now."""
+        if self.updates == 0:
+            for value, parameter in zip(self._values, self._parameters, strict=True):
+                value.copy_(parameter)
+        else:
+            ramp = (1.0 + self.updates) / (10.0 + self.updates)
+            share = 1.0 - min(self._decay, ramp)
+            for value, parameter in zip(self._values, self._parameters, strict=True):
+                value.lerp_(parameter.detach(), share)
+        self.updates += 1
+
+    def weights(self) -> dict[str, Tensor]:
+        """The module's state with averaged weights, whole; every process has to call it."""
+        averaged = {id(p): value for p, value in zip(self._parameters, self._values, strict=True)}
+        state = self._module.state_dict(keep_vars=True)
+        return {name: whole(averaged.get(id(value), value)) for name, value in state.items()}
+
+    def restore(self, weights: dict[str, Tensor], updates: int) -> None:
+        """Go on from what `weights` gave after so many updates."""
+        places = {id(p): value for p, value in zip(self._parameters, self._values, strict=True)}
+        for name, parameter in self._module.named_parameters():
+            value = places[id(parameter)]
+            value.copy_(part_of(weights[name], value))
+        self.updates = updates
 
 
 def make_optimizer(policy: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW that decays weight matrices only: no biases, gains, embeddings or learned tokens."""
+    """AdamW that decays weight matrices only: no biases, gains, embeddings or learned tokens.
+
+    Embeddings have a rate of their own: a word is in few samples, and the others do not move it.
+    """
     decayed = [
         module.weight
         for module in policy.modules()
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d)
     ]
-    chosen = {id(parameter) for parameter in decayed}
+    words = [module.weight for module in policy.modules() if isinstance(module, nn.Embedding)]
+    chosen = {id(parameter) for parameter in (*decayed, *words)}
     rest = [parameter for parameter in policy.parameters() if id(parameter) not in chosen]
     groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": rest, "weight_decay": 0.0},
     ]
+    if words:
+        rate = config.learning_rate * config.embedding_rate
+        groups.append({"params": words, "weight_decay": 0.0, "lr": rate})
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+
+
+def make_schedule(
+    optimizer: torch.optim.Optimizer, config: OptimizerConfig, steps: int
+) -> LRScheduler:
+    """The learning rate of each of so many steps, see `OptimizerConfig.schedule`."""
+    if config.schedule == "onecycle":
+        return OneCycleLR(
+            optimizer,
+            max_lr=[group["lr"] for group in optimizer.param_groups],
+            total_steps=steps,
+            pct_start=config.warmup,
+            cycle_momentum=False,
+        )
+    rising = max(1, round(config.warmup * steps))
+
+    def share(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        return 0.5 + 0.5 * math.cos(math.pi * (step - rising + 1) / (steps - rising + 1))
+
+    return LambdaLR(optimizer, share)
 
 
 def keep_freed_memory() -> None:

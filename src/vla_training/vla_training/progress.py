@@ -18,12 +18,16 @@ from rich.progress import (
 
 
 class ProgressBar:
-    """A bar with a note beside it."""
+    """A bar with a note beside it.
+
+    Attributes:
+        shown: Whether anything is printed.
+    """
 
     def __init__(self, progress: Progress, task: TaskID, show: bool) -> None:
         self._progress = progress
         self._task = task
-        self._show = show
+        self.shown = show
 
     def advance(self, note: str = "", steps: int = 1) -> None:
         """Move on by some steps and show a note."""
@@ -31,7 +35,7 @@ class ProgressBar:
 
     def say(self, line: str) -> None:
         """Print a line above the bar; without a terminal, only the lines appear."""
-        if not self._show:
+        if not self.shown:
             return
         self._progress.console.print(line, markup=False, highlight=False)
 

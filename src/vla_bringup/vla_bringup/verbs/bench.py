@@ -61,6 +61,26 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
             "--frames": {"type": int, "metavar": "N", "help": "read so many"},
         },
     ),
+    "infer": Benchmark(
+        "vla_training.benchmarks.infer:run",
+        "one inference on one thread: ONNX Runtime against PyTorch eager and compiled",
+        {
+            "--contract": {"type": Path, "default": default_contract(), "metavar": "FILE"},
+            "--presets": {"nargs": "+", "metavar": "NAME", "help": "default: all"},
+            "--checkpoints": {"type": Path, "nargs": "+", "metavar": "DIR", "help": "trained ones"},
+            "--no-compile": {**_FLAG, "help": "leave out torch.compile, which takes minutes"},
+        },
+    ),
+    "train": Benchmark(
+        "vla_training.benchmarks.train:run",
+        "optimizer steps of preset act against LeRobot's ACT with equal sizes",
+        {
+            "--contract": {"type": Path, "default": default_contract(), "metavar": "FILE"},
+            "--peer": {"type": Path, "metavar": "DIR", "help": "environment with LeRobot (8 GB)"},
+            "--batch-size": {"type": int, "default": 32, "metavar": "N"},
+            "--threads": {"type": int, "default": 0, "metavar": "N", "help": "default: all cores"},
+        },
+    ),
     "sim": Benchmark(
         "vla_simulation.benchmarks:run",
         "simulation with camera, scanner and physics: real-time factor per core and on two",

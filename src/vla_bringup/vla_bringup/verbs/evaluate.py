@@ -2,6 +2,8 @@
 
   vla evaluate --policy out/policy --suite nominal --episodes 100 --json out/evaluation.json
   vla evaluate --policy fiducial --suite nominal lighting --swap
+  vla evaluate --suite nominal wide_start --report out/evaluation.html
+  vla evaluate --disturb shuffle_image shuffle_odometry no_scan
 
 Drivers that are no bundle: `expert` knows the true pose; `fiducial` and `scan_matching` are
 classical peers. Seeds from 1000000 on are held out: no training has seen them.
@@ -42,7 +44,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run every seed with another station's sentence, too: does the robot obey?",
     )
+    parser.add_argument(
+        "--disturb",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="run every seed again with one stream spoilt: shuffle_KEY takes it from other "
+        "moments of other episodes, no_KEY takes it away; KEY is a stream of the contract",
+    )
+    parser.add_argument(
+        "--variant", default="", metavar="NAME", help="of the bundle's graph, such as int8-static"
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one per core)")
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="of a Dask scheduler whose workers run the episodes, such as tcp://10.0.0.5:8786",
+    )
     parser.add_argument(
         "--mode",
         default="receding_horizon",
@@ -70,7 +88,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WxH",
         help="image of `fiducial` in pixels (default 640x480)",
     )
+    parser.add_argument(
+        "--offline",
+        type=Path,
+        metavar="DATA.h5",
+        help="do not drive: compare the policy's chunks with the labels of held-out episodes",
+    )
+    parser.add_argument(
+        "--split",
+        default="validation",
+        choices=("validation", "test"),
+        help="of that data set (default %(default)s)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report; - prints it")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE.html",
+        help="write a page to read: paths, errors, failures with moving pictures",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -79,9 +115,12 @@ def run(args: argparse.Namespace) -> int:
 
     from vla_training.evaluation.evaluate import evaluate
     from vla_training.evaluation.report import summary_table, write_json
+    from vla_training.evaluation.report_page.making import write_report
 
     to_stdout = args.json is not None and str(args.json) == "-"
-    reports = {}
+    if args.offline is not None:
+        return _offline(args)
+    reports, documents = {}, {}
     for suite in args.suite:
         report = evaluate(
             args.policy,
@@ -90,25 +129,54 @@ def run(args: argparse.Namespace) -> int:
             args.seed,
             swap=args.swap,
             jobs=args.jobs,
+            scheduler=args.scheduler,
             mode=args.mode,
             latency_ticks=args.latency_ticks,
             replan_steps=args.replan_steps,
             camera_px=args.camera,
+            disturb=args.disturb,
+            variant=args.variant,
+            trace=args.report is not None,
             progress=not to_stdout,
         )
-        reports[suite] = report.to_dict()
+        reports[suite], documents[suite] = report, report.to_dict()
         if not to_stdout:
             if len(args.suite) > 1:
                 print(suite)
             for name, text in summary_table(report):
                 print(f"{name:<24} {text}")
     # One suite makes one report, several make one of reports by suite.
-    several = {"policy": args.policy, "suites": reports}
-    document = reports[args.suite[0]] if len(args.suite) == 1 else several
+    several = {"policy": args.policy, "suites": documents}
+    document = documents[args.suite[0]] if len(args.suite) == 1 else several
     if to_stdout:
         print(json.dumps(document, indent=1))
     elif args.json is not None:
         write_json(document, args.json)
+    if args.report is not None:
+        write_report(
+            reports,
+            args.report,
+            jobs=args.jobs,
+            scheduler=args.scheduler,
+            progress=not to_stdout,
+        )
+    return 0
+
+
+def _offline(args: argparse.Namespace) -> int:
+    import json
+
+    from vla_training.evaluation.offline import offline_report, offline_rows
+    from vla_training.evaluation.report import write_json
+
+    report = offline_report(args.policy, args.offline, args.split)
+    if args.json is not None and str(args.json) == "-":
+        print(json.dumps(report, indent=1))
+        return 0
+    for name, text in offline_rows(report):
+        print(f"{name:<32} {text}")
+    if args.json is not None:
+        write_json(report, args.json)
     return 0
 
 

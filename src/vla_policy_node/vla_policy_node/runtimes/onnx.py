@@ -19,12 +19,13 @@ class OnnxRuntime:
     Args:
         model_path: the graph.
         threads: for one inference.
+        output: the one that is computed.
 
     Raises:
         BundleError: the graph cannot be loaded, or has no output of the expected name.
     """
 
-    def __init__(self, model_path: Path, threads: int = 1) -> None:
+    def __init__(self, model_path: Path, threads: int = 1, output: str = keys.MODEL_OUTPUT) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -39,11 +40,12 @@ class OnnxRuntime:
             raise BundleError(
                 f"{model_path}: ONNX Runtime cannot load the graph: {error}"
             ) from error
+        self._output = output
         self._inputs = [node.name for node in self._session.get_inputs()]
         outputs = [node.name for node in self._session.get_outputs()]
-        if keys.MODEL_OUTPUT not in outputs:
+        if output not in outputs:
             raise BundleError(
-                f"{model_path}: the graph gives {', '.join(outputs)}, expected {keys.MODEL_OUTPUT}"
+                f"{model_path}: the graph gives {', '.join(outputs)}, expected {output}"
             )
 
     @property
@@ -63,8 +65,8 @@ class OnnxRuntime:
                 f"the graph wants {', '.join(missing)}; the contract gives {', '.join(feeds)}"
             )
         used = {name: feeds[name] for name in self._inputs}
-        (actions,) = self._session.run([keys.MODEL_OUTPUT], used)
-        return np.asarray(actions)
+        (values,) = self._session.run([self._output], used)
+        return np.asarray(values)
 
     def close(self) -> None:
         """Give the session back."""

@@ -22,13 +22,19 @@ class EpisodeOptions:
         goal: index of the commanded station, or "swap" for the one after the drawn one; None: as
             drawn.
         markers: show a fiducial marker on each station.
-        start: "docked" begins in the dock of the commanded station; None: as drawn.
+        start: "docked" begins in the dock of the commanded station; a `Pose2D`, `world_from_base`,
+            begins there; None: as drawn.
     """
 
     suite: str | None = None
     goal: int | str | None = None
     markers: bool = False
-    start: str | None = None
+    start: str | Pose2D | None = None
+
+    @property
+    def in_dock(self) -> bool:
+        """Whether the episode begins in the dock."""
+        return self.start == DOCKED
 
     @classmethod
     def of(cls, options: Mapping[str, Any] | None) -> "EpisodeOptions":
@@ -49,9 +55,9 @@ class EpisodeOptions:
             raise SimulationError(
                 f"option 'goal' of reset() is {goal!r}, expected the index of a station or '{SWAP}'"
             )
-        if start not in (None, DOCKED):
+        if not (isinstance(start, Pose2D) or start in (None, DOCKED)):
             raise SimulationError(
-                f"option 'start' of reset() is {start!r}, expected '{DOCKED}' or none"
+                f"option 'start' of reset() is {start!r}, expected '{DOCKED}', a Pose2D or none"
             )
         return cls(options.get("suite"), goal, bool(options.get("markers", False)), start)
 
@@ -62,7 +68,9 @@ class EpisodeOptions:
             SimulationError: the scene has no such station, or none to swap with.
         """
         scene = dataclasses.replace(scene, goal=self._goal(scene), markers=self.markers)
-        return scene, scene.world_from_dock if self.start == DOCKED else world_from_base
+        if isinstance(self.start, Pose2D):
+            return scene, self.start
+        return scene, scene.world_from_dock if self.in_dock else world_from_base
 
     def _goal(self, scene: Scene) -> int:
         count = len(scene.stations)

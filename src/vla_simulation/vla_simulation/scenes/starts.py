@@ -1,5 +1,6 @@
 """Draws where an episode starts: wherever the expert could drive to each of the stations from."""
 
+import functools
 import math
 from typing import Final
 
@@ -26,6 +27,7 @@ _ROBOT_HALF_WIDTH_M: Final = 0.20
 _WALL_HALF_THICKNESS_M = 0.5
 
 
+@functools.lru_cache(maxsize=4)  # episodes of one scene follow each other
 def sample_episode(seed: int, suite: SuiteConfig, station: StationConfig) -> tuple[Scene, Pose2D]:
     """Draw a scene and a start in it; a scene without a feasible start is drawn again.
 
@@ -123,13 +125,14 @@ class ExpertPaths:
         if self._anything.touch(start):
             return False
         for position, station in enumerate(self._order):
-            if not self._drive(station, world_from_base):
+            if not self.reaches(station, world_from_base):
                 # Most likely what blocks this way blocks the next start's, too: try it first.
                 self._order.insert(0, self._order.pop(position))
                 return False
         return True
 
-    def _drive(self, station: int, world_from_base: Pose2D) -> bool:
+    def reaches(self, station: int, world_from_base: Pose2D) -> bool:
+        """Whether the path to one station is free and short enough; it may begin in the dock."""
         dock = self._docks[station]
         pose = world_from_base.relative_to(dock)
         for steps in range(0, self._max_steps, _STEPS_AT_ONCE):

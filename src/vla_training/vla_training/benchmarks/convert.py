@@ -34,6 +34,9 @@ MIN_SPEED_UP: Final = 1.7
 MAX_RSS_MB: Final = 1000.0
 """What converting a bag of 10 GB may hold in memory."""
 
+FULL_GB: Final = 18.0
+"""Disk that a bag of 10 GB and its data set take, with room to spare."""
+
 _BAG_S: Final = 14.0
 _BYTES_PER_S: Final = 1.25e6
 _MB: Final = 1e6
@@ -71,7 +74,7 @@ def run(
         two over one; `memory`: peak resident size by size of the bag [MB].
 
     Raises:
-        BenchmarkError: If no contract is given.
+        BenchmarkError: If no contract is given, or the disk is too full for a bag of 10 GB.
         ConversionError: If a bag cannot be used.
     """
     if contract is None:
@@ -79,6 +82,8 @@ def run(
     rules = Contract.load(contract)
     with tempfile.TemporaryDirectory(dir=out) as name:
         folder = Path(name)
+        if full:
+            _check_space(folder, FULL_GB)
         paths = list(bags or _make_bags(folder / "bags", rules, 8 if quick else 24))
         rounds = 3 if quick else 7
         cpu = _against_floor(paths, folder, rules, rounds)
@@ -92,6 +97,15 @@ def run(
         sizes = (0.2, 0.4) if quick else (0.25, 0.5, 1.0)
         answer["memory"] = _peak_memory(folder, contract, rules, (*sizes, 10.0) if full else sizes)
     return answer
+
+
+def _check_space(folder: Path, needed_gb: float) -> None:
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    if free_gb < needed_gb:
+        raise BenchmarkError(
+            f"{folder} is on a disk with {free_gb:.1f} GB free, a bag of 10 GB and its data set "
+            f"take {needed_gb:.0f} GB; name a folder on another with --out, or leave out --full"
+        )
 
 
 def _make_bags(folder: Path, contract: Contract, count: int) -> list[Path]:

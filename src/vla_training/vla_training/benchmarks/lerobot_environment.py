@@ -74,7 +74,7 @@ def run_in(python: Path, script: Path, arguments: dict[str, Any]) -> dict[str, A
         input=json.dumps(arguments),
         capture_output=True,
         text=True,
-        env={**_environment(), "LD_LIBRARY_PATH": _ffmpeg(python.parent.parent)},
+        env=environment(python),
         check=False,
     )
     if done.returncode:
@@ -84,6 +84,11 @@ def run_in(python: Path, script: Path, arguments: dict[str, Any]) -> dict[str, A
             "delete that folder to install it again"
         )
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def environment(python: Path) -> dict[str, str]:
+    """Environment variables for a process of LeRobot's interpreter."""
+    return {**_environment(), "LD_LIBRARY_PATH": _ffmpeg(python.parent.parent)}
 
 
 def _version(python: Path) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from vla_core import keys
 from vla_core.contract import Contract
-from vla_core.contract_specs import OdometryDecoder, ScanDecoder, StreamSpec
+from vla_core.contract_specs import ImageDecoder, OdometryDecoder, StreamSpec
 from vla_core.frames import MISSING_AGE_NS
 from vla_training.conversion.clocks import check_clocks
 from vla_training.conversion.episodes import (
@@ -41,14 +41,16 @@ from vla_training.dataset.layout import (
     VALID,
     Rows,
     observation,
-    row_specs,
 )
 
 LABEL_MAX_AGE_NS: Final = 500_000_000
 """A command or pose older than this at a tick labels nothing."""
 
 BLOCK_BYTES: Final = 5 << 19
-"""Size of a block of rows: what stays in the processor's cache until it is written."""
+"""Size of a block of images: what stays in the processor's cache until it is written."""
+
+_SPAN_BYTES: Final = 1 << 25
+_SPAN_ROWS: Final = 1024
 
 _BLOCK_MESSAGES: Final = 1024
 
@@ -185,51 +187,76 @@ class BagAlignment:
             ConversionError: If a message that a row needs is malformed.
         """
         contract = self._contract
-        row_bytes = sum(spec.row_bytes for spec in row_specs(contract))
-        block_rows = int(np.clip(BLOCK_BYTES // row_bytes, 8, 1024))
+        wide = [s for s in contract.streams if isinstance(s.decoder, ImageDecoder)]
+        row_bytes = sum(int(np.prod(stream.shape)) for stream in wide)
+        block_rows = int(np.clip(BLOCK_BYTES // max(row_bytes, 1), 8, _SPAN_ROWS))
         buffers = {
             stream.key: np.zeros((min(block_rows, self.rows), *stream.shape), stream.dtype)
-            for stream in contract.streams
+            for stream in wide
         }
-        held = dict.fromkeys(contract.keys, -1)
-        for start in range(0, self.rows, block_rows):
-            span = slice(start, min(start + block_rows, self.rows))
-            rows: Rows = {
-                observation(stream.key): self._fill(stream, span, buffers[stream.key], held)
-                for stream in contract.streams
-            }
-            ages_ns = [self.selections[key].age_ns[span] for key in contract.keys]
-            limits_ns = [stream.max_age_ns for stream in contract.streams]
-            rows[AGE_NS] = np.stack(ages_ns, axis=1)
-            rows[VALID] = rows[AGE_NS] <= np.array(limits_ns)
-            rows[TICK_NS] = self.ticks_ns[span]
-            rows[DRIVER] = np.full(len(rows[TICK_NS]), driver, np.uint8)
-            rows[ACTION], rows[ACTION_VALID] = self._labels(keys.ACTION, contract.action.size, span)
-            rows[DOCK_POSE], rows[DOCK_POSE_VALID] = self._labels(keys.DOCK_POSE, 3, span)
-            yield rows
+        held = dict.fromkeys(buffers, -1)
+        span_rows = self._span_rows(block_rows)
+        for first in range(0, self.rows, span_rows):
+            narrow = self._narrow(slice(first, min(first + span_rows, self.rows)), driver)
+            for start in range(first, first + len(narrow[VALID]), block_rows):
+                stop = min(start + block_rows, first + len(narrow[VALID]))
+                rows = {name: data[start - first : stop - first] for name, data in narrow.items()}
+                for stream in wide:
+                    rows[observation(stream.key)] = self._images(
+                        stream, slice(start, stop), buffers[stream.key], held
+                    )
+                yield rows
 
-    def _fill(
+    def _span_rows(self, block_rows: int) -> int:
+        """Rows whose small messages are read at once: calls are fewer, but pages are kept."""
+        size = sum(int(track.places["length"].sum()) for track in self.tracks.values())
+        rows = self.rows * _SPAN_BYTES // max(size, 1)
+        return int(np.clip(rows, block_rows, _SPAN_ROWS)) // block_rows * block_rows
+
+    def _narrow(self, span: slice, driver: int) -> Rows:
+        """Everything but images of some rows."""
+        contract = self._contract
+        rows: Rows = {
+            observation(stream.key): self._values(stream, span)
+            for stream in contract.streams
+            if not isinstance(stream.decoder, ImageDecoder)
+        }
+        ages_ns = [self.selections[key].age_ns[span] for key in contract.keys]
+        limits_ns = [stream.max_age_ns for stream in contract.streams]
+        rows[AGE_NS] = np.stack(ages_ns, axis=1)
+        rows[VALID] = rows[AGE_NS] <= np.array(limits_ns)
+        rows[TICK_NS] = self.ticks_ns[span]
+        rows[DRIVER] = np.full(len(rows[TICK_NS]), driver, np.uint8)
+        rows[ACTION], rows[ACTION_VALID] = self._labels(keys.ACTION, contract.action.size, span)
+        rows[DOCK_POSE], rows[DOCK_POSE_VALID] = self._labels(keys.DOCK_POSE, 3, span)
+        return rows
+
+    def _values(self, stream: StreamSpec, span: slice) -> np.ndarray:
+        """Scans or odometry of some rows, each message read once."""
+        wanted = self.selections[stream.key].index[span]
+        values = np.zeros((len(wanted), *stream.shape), stream.dtype)
+        if (known := wanted >= 0).any():
+            messages, places = np.unique(wanted[known], return_inverse=True)
+            values[known] = self.tracks.numbers(stream, messages)[places]
+        return values
+
+    def _images(
         self, stream: StreamSpec, span: slice, buffer: np.ndarray, held: dict[str, int]
     ) -> np.ndarray:
         """Decode into a buffer, each message once; `held` says what its last row has already."""
         wanted = self.selections[stream.key].index[span]
-        if isinstance(stream.decoder, OdometryDecoder) and wanted[0] >= 0:
-            return self.tracks.velocities(stream, stream.decoder, wanted)
-        if isinstance(stream.decoder, ScanDecoder) and wanted[0] >= 0:
-            messages, places = np.unique(wanted, return_inverse=True)
-            return self.tracks.scans(stream, stream.decoder, messages)[places]
-        decode_into = self.tracks.decoder(stream, wanted[wanted >= 0]) if wanted[-1] >= 0 else None
-        previous, row = held[stream.key], len(buffer) - 1
-        for position, index in enumerate(wanted.tolist()):
-            if index < 0 or decode_into is None:
-                buffer[position] = 0
-            elif index == previous:
-                buffer[position] = buffer[row]
-            else:
-                decode_into(index, buffer[position])
-            previous, row = index, position
-        held[stream.key] = previous if row == len(buffer) - 1 else -1
-        return buffer[: row + 1]
+        rows = buffer[: len(wanted)]
+        before = np.concatenate([[held[stream.key]], wanted[:-1]])
+        if wanted[0] == before[0]:
+            rows[0] = buffer[-1]
+        rows[wanted < 0] = 0
+        if len(new := np.flatnonzero((wanted >= 0) & (wanted != before))):
+            self.tracks.decode_images(stream, wanted[new], (rows[row] for row in new.tolist()))
+        for row in np.flatnonzero((wanted == before) & (wanted >= 0)).tolist():
+            if row:
+                rows[row] = rows[row - 1]
+        held[stream.key] = int(wanted[-1]) if len(rows) == len(buffer) else -1
+        return rows
 
     def _labels(self, key: str, size: int, span: slice) -> tuple[np.ndarray, np.ndarray]:
         """Labels of some rows, and whether they are known."""

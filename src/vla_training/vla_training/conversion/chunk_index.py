@@ -11,12 +11,14 @@ from typing import Final
 
 import numpy as np
 
+from vla_training.conversion.fixed_layout import gathered
 from vla_training.conversion.message_index import HEAD_BYTES, INDEX_TYPE
 
 _MESSAGE: Final = 0x05
 _MESSAGE_INDEX: Final = 0x07
 _RECORD: Final = Struct("<BQ")
 _ARRAY_HEAD_BYTES: Final = 2 + 4
+_ENTRY_BYTES: Final = 8 + 8
 _HEADS: Final = np.dtype(
     [
         ("code", "u1"),
@@ -25,10 +27,11 @@ _HEADS: Final = np.dtype(
         ("sequence", "<u4"),
         ("received_ns", "<i8"),
         ("sent_ns", "<i8"),
+        ("head", "u1", HEAD_BYTES),
     ]
 )
-_FIELDS_BYTES: Final = _HEADS.itemsize - _RECORD.size
-_PLACES: Final = np.arange(_HEADS.itemsize + HEAD_BYTES)
+_HEADS_BYTES: Final = _HEADS.itemsize - HEAD_BYTES
+_FIELDS_BYTES: Final = _HEADS_BYTES - _RECORD.size
 
 
 def indexed_starts(view: memoryview, position: int) -> np.ndarray:
@@ -38,15 +41,17 @@ def indexed_starts(view: memoryview, position: int) -> np.ndarray:
         view: The file.
         position: End of the chunk; a record begins there.
     """
-    starts = []
+    entries = []
     while view[position] == _MESSAGE_INDEX:
         _, length = _RECORD.unpack_from(view, position)
         first = position + _RECORD.size + _ARRAY_HEAD_BYTES
         position += _RECORD.size + length
-        if (position - first) % 16 or not first < position < len(view):
+        if (position - first) % _ENTRY_BYTES or not first < position < len(view):
             break
-        starts.append(np.frombuffer(view[first:position], "<i8").reshape(-1, 2)[:, 1])
-    return np.sort(np.concatenate(starts)) if starts else np.zeros(0, np.int64)
+        entries.append(view[first:position])
+    starts = np.frombuffer(b"".join(entries), "<i8")[1::2].copy()
+    starts.sort()
+    return starts
 
 
 def indexed_messages(
@@ -61,16 +66,15 @@ def indexed_messages(
         last_ns: Latest.
 
     Returns:
-        (n,) records of `INDEX_TYPE` without files; channels are the numbers in the chunk,
-        positions count from its first byte. None if a message is not where it should be, reaches
-        elsewhere, is very short or was received at another time: then only a walk can tell.
+        (n,) records of `INDEX_TYPE`, whose files are not set; channels are the numbers in the
+        chunk, positions count from its first byte. None if a message is not where it should be,
+        reaches elsewhere, is very short or was received at another time: then only a walk can tell.
     """
     size = len(records)
-    if not len(starts) or starts[0] < 0 or starts[-1] > size - len(_PLACES):
+    if not len(starts) or starts[0] < 0 or starts[-1] > size - _HEADS.itemsize:
         return None
-    found = np.frombuffer(records, np.uint8)[starts[:, None] + _PLACES]
-    heads = np.ascontiguousarray(found[:, : _HEADS.itemsize]).view(_HEADS).ravel()
-    lengths, received_ns = heads["length"], heads["received_ns"].copy()
+    heads = gathered(records, starts, _HEADS.itemsize).view(_HEADS).ravel()
+    lengths, received_ns = heads["length"], heads["received_ns"]
     ends = starts + _RECORD.size + lengths
     if (
         (heads["code"] != _MESSAGE).any()
@@ -81,9 +85,9 @@ def indexed_messages(
         or received_ns.max() > last_ns
     ):
         return None
-    block = np.zeros(len(starts), INDEX_TYPE)
+    block = np.empty(len(starts), INDEX_TYPE)
     block["channel"], block["received_ns"] = heads["channel"], received_ns
     block["length"] = lengths - _FIELDS_BYTES
-    block["position"] = starts + _HEADS.itemsize
-    block["head"] = found[:, _HEADS.itemsize :]
+    block["position"] = starts + _HEADS_BYTES
+    block["head"] = heads["head"]
     return block

@@ -8,6 +8,7 @@ words for what is wrong; a test holds the two against each other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +24,7 @@ _STAMP: Final = 8
 _MAX_TEXT: Final = 256
 _PADDING: Final = 3
 _NS_PER_S: Final = 1_000_000_000
+_MIN_NORM_SQUARED: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -78,17 +80,45 @@ def read_doubles(
     start, fixed, ends = walk
     if not 0 <= length - (start + 8 * (fields.doubles + fields.rest)) <= _PADDING:
         return None
-    data = np.frombuffer(buffer, np.uint8)
+    messages = gathered(buffer, positions, length)
     # The bytes that decide the layout must be those of the first message in all.
-    places = np.array(fixed)
-    found = data[positions[:, None] + places]
-    closed = data[positions[:, None] + np.array(ends, np.int64)] == 0
-    if (found != found[0]).any() or not closed.all():
+    if _differ(messages)[fixed].any() or messages[:, ends].any():
         return None
-    if fields.has_header and (_nanoseconds(data, positions) >= _NS_PER_S).any():
+    if fields.has_header and (_nanoseconds(messages) >= _NS_PER_S).any():
         return None
-    values = data[positions[:, None] + (start + np.arange(8 * fields.doubles))]
-    return values.view("<f8")
+    return np.ascontiguousarray(messages[:, start : start + 8 * fields.doubles]).view("<f8")
+
+
+def planar_poses(poses: np.ndarray) -> np.ndarray | None:
+    """The planar parts of some poses, with the bits of `vla_core.geometry.Pose2D.from_quaternion`.
+
+    Args:
+        poses: (n, 7) float64, position and quaternion x, y, z, w.
+
+    Returns:
+        (n, 3) float64 [m, m, rad]; None if one of them is no pose.
+    """
+    x, y, _, qx, qy, qz, qw = poses.T
+    with np.errstate(over="ignore", invalid="ignore"):
+        norm_squared = qx * qx + qy * qy + qz * qz + qw * qw
+        sine = 2.0 * (qw * qz + qx * qy)
+        cosine = qw * qw + qx * qx - qy * qy - qz * qz
+    finite = np.isfinite(x) & np.isfinite(y) & np.isfinite(norm_squared)
+    if not (finite & (norm_squared >= _MIN_NORM_SQUARED)).all():
+        return None
+    # Not numpy's arctan2, whose last bit depends on the processor.
+    yaw = list(map(math.atan2, sine.tolist(), cosine.tolist()))
+    return np.column_stack([x, y, yaw])
+
+
+def gathered(buffer: memoryview, positions: np.ndarray, count: int) -> np.ndarray:
+    """(n, count) uint8: a copy of so many bytes from each of some positions (n,) on."""
+    # One item per position, whose bytes overlap those of the next: to copy items is much faster
+    # than to copy bytes one by one.
+    items: np.ndarray = np.ndarray(
+        (len(buffer) - count + 1,), np.dtype((np.void, count)), buffer, strides=(1,)
+    )
+    return items[positions].view(np.uint8).reshape(len(positions), count)
 
 
 def share_bytes(
@@ -97,8 +127,13 @@ def share_bytes(
     """Whether messages have the same length and the same bytes at these places of each."""
     if (lengths != lengths[0]).any() or places[-1] >= lengths[0]:
         return False
-    found = np.frombuffer(buffer, np.uint8)[positions[:, None] + places]
-    return bool((found == found[0]).all())
+    messages = gathered(buffer, positions, int(places[-1]) + 1)
+    return not _differ(messages)[places].any()
+
+
+def _differ(messages: np.ndarray) -> np.ndarray:
+    """(count,) bool: where any of the messages (n, count) is not as the first."""
+    return (messages != messages[0]).any(axis=0)
 
 
 def _walk(fields: _Fields, message: memoryview) -> tuple[int, Sequence[int], Sequence[int]] | None:
@@ -122,6 +157,6 @@ def _walk(fields: _Fields, message: memoryview) -> tuple[int, Sequence[int], Seq
     return position + 8 * fields.skipped, fixed, ends
 
 
-def _nanoseconds(data: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    words = data[positions[:, None] + np.arange(_ENCAPSULATION + 4, _ENCAPSULATION + _STAMP)]
-    return words.view("<u4").ravel()
+def _nanoseconds(messages: np.ndarray) -> np.ndarray:
+    words = messages[:, _ENCAPSULATION + 4 : _ENCAPSULATION + _STAMP]
+    return np.ascontiguousarray(words).view("<u4").ravel()

@@ -34,6 +34,7 @@ _RECORD: Final = Struct("<BQ")
 _MESSAGE_RECORD: Final = Struct("<BQHIQ")
 _MESSAGE_HEAD_BYTES: Final = 2 + 4 + 8 + 8
 _CHUNK_HEAD: Final = Struct("<QQQII")
+_CHANNELS: Final = 1 << 16
 _MAX_CHUNK_BYTES: Final = 1 << 31
 _RELEASE_BYTES: Final = 1 << 26
 _COPY_BYTES: Final = 1 << 22
@@ -89,6 +90,7 @@ class _Scan:
         self._released = 0
         self._schemas: dict[int, str] = {0: ""}
         self._channels: dict[int, int] = {}
+        self._numbers = np.full(_CHANNELS, -1, np.int32)
 
     def run(self) -> None:
         size = len(self._data)
@@ -188,13 +190,10 @@ class _Scan:
             return False
         # Before the first message there may be schemas and channels, and nothing else.
         self._chunk_records(records[: int(starts[0])], offset, file, first_ns, last_ns)
-        found = block["channel"]
-        if not set(np.flatnonzero(np.bincount(found)).tolist()) <= self._channels.keys():
+        numbers = self._numbers[block["channel"]]
+        if (numbers < 0).any():
             return False  # the walk will say what is wrong
-        numbers = np.zeros(max(self._channels) + 1, np.int32)
-        numbers[list(self._channels)] = list(self._channels.values())
-        block["channel"] = numbers[found]
-        block["file"] = file
+        block["channel"], block["file"] = numbers, file
         block["position"] += offset
         self._index.blocks.append(block)
         return True
@@ -276,7 +275,8 @@ class _Scan:
                 raise DamagedFileError(f"topic {topic} is of a type that is not described")
             if encoding != "cdr":
                 raise DamagedFileError(f"topic {topic} is encoded as {encoding!r}, expected 'cdr'")
-            self._channels[number] = self._index.channel(topic, self._schemas[schema])
+            channel = self._index.channel(topic, self._schemas[schema])
+            self._numbers[number] = self._channels[number] = channel
 
 
 def _text(body: memoryview, position: int) -> tuple[str, int]:

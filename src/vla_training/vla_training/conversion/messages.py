@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import BinaryIO, cast
 
 import numpy as np
-from rosbags.rosbag2 import Reader
 
 from vla_core.bag_checksums import ChecksumError, check
 from vla_core.cdr import HEADED_TYPES, stamp_ns_of_cdr
@@ -137,6 +136,8 @@ class BagMessages:
 
     def _unpack(self) -> None:
         """Have rosbags read the bag and keep its messages in the temporary file."""
+        from rosbags.rosbag2 import Reader  # a third of the start-up time of a process
+
         total = BagHash()
         for file in bag_files(self._path):
             check(self._folder.checksums, file, total.add(file))

@@ -24,13 +24,15 @@ from vla_training.conversion.convert_bag import (
     convert_bag,
 )
 from vla_training.conversion.episodes import SegmentLimits
-from vla_training.conversion.executors import executor
 from vla_training.dataset.head import SplitChoice
 from vla_training.dataset.index import write_index, write_packed
 from vla_training.dataset.layout import SPLITS, EpisodeRecord, parts_folder
 from vla_training.dataset.parts import PartRecord, read_head
 from vla_training.errors import ConversionError
+from vla_training.executors import Work, executor
 from vla_training.progress import ProgressBar, progress_bar
+
+CONVERTING = Work(ConversionError, "converting", ": what is done is kept")
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def convert(
         for path in paths
     ]
     processes = max(1, min(jobs or os.cpu_count() or 1, len(paths)))
-    run = executor(processes, scheduler)
+    run = executor(CONVERTING, processes, scheduler)
     results: dict[Path, BagResult] = {}
     with progress_bar("converting", len(paths), progress) as bar:
         for result in run(convert_bag, work):

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
 from vla_training.conversion.report_charts import histogram, timeline
+from vla_training.pages.elements import (
+    data_uri,
+    document,
+    duration,
+    milliseconds,
+    number,
+    percent,
+    table,
+    tiles,
+)
 
-NOTHING: Final = "–"
-_MILLI: Final = 1e3
 _MAX_COLUMNS: Final = 8
-_ZERO: Final = 1e-9
 _MENTIONED_S: Final = 0.1  # streams hardly ever begin at the same moment
 
 
@@ -39,10 +44,7 @@ def page(report: Mapping[str, Any], frames: Mapping[str, BagFrames]) -> str:
         report: See `report.describe`.
         frames: Of as many bags as are to be pictured, by their paths.
     """
-    style = resources.files("vla_training.conversion").joinpath("report.css").read_text("utf-8")
-    name = escape(Path(report["dataset"]).name)
     parts = (
-        f"<h1>Conversion of {name}</h1>",
         _head(report),
         _tiles(report["totals"]),
         _findings(report["findings"]),
@@ -53,12 +55,7 @@ def page(report: Mapping[str, Any], frames: Mapping[str, BagFrames]) -> str:
         _statistics(report["statistics"]),
         _bags(report["bags"], frames),
     )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Conversion of {name}</title><style>{style}</style></head>\n"
-        f"<body><main>{''.join(parts)}</main></body></html>\n"
-    )
+    return document(f"Conversion of {Path(report['dataset']).name}", parts)
 
 
 def _head(report: Mapping[str, Any]) -> str:
@@ -77,12 +74,11 @@ def _tiles(totals: Mapping[str, Any]) -> str:
         (f"{totals['damaged']}", "damaged"),
         (f"{totals['episodes']}", "episodes"),
         (f"{totals['frames']}", "rows"),
-        (_duration(totals["duration_s"]), "of driving"),
-        (_percent(totals["idle_fraction"]), "standing still"),
+        (duration(totals["duration_s"]), "of driving"),
+        (percent(totals["idle_fraction"]), "standing still"),
         (f"{totals['conversion_s']:.1f} s", f"to convert, {totals['reused']} bags reused"),
     )
-    tiles = (f"<div><b>{value}</b><span>{label}</span></div>" for value, label in values)
-    return f'<section class="tiles">{"".join(tiles)}</section>'
+    return tiles(values)
 
 
 def _findings(findings: Sequence[str]) -> str:
@@ -107,7 +103,7 @@ def _left_out(bags: Sequence[Mapping[str, Any]]) -> str:
     ]
     if not rows:
         return "<p>Every bag is used, from its first row to its last.</p>"
-    return "<section><h2>Not used</h2>" + _table(("bag", "", "why"), rows, numbers=0) + "</section>"
+    return "<section><h2>Not used</h2>" + table(("bag", "", "why"), rows, numbers=0) + "</section>"
 
 
 def _splits(splits: Mapping[str, Mapping[str, int]]) -> str:
@@ -118,12 +114,12 @@ def _splits(splits: Mapping[str, Mapping[str, int]]) -> str:
             str(split["episodes"]),
             str(split["groups"]),
             str(split["frames"]),
-            _percent(split["frames"] / frames),
+            percent(split["frames"] / frames),
         )
         for name, split in splits.items()
     ]
     head = ("split", "episodes", "groups", "rows", "share")
-    return f"<section><h2>Splits</h2>{_table(head, rows, numbers=4)}</section>"
+    return f"<section><h2>Splits</h2>{table(head, rows, numbers=4)}</section>"
 
 
 def _streams(streams: Mapping[str, Mapping[str, Any]]) -> str:
@@ -135,14 +131,13 @@ def _streams(streams: Mapping[str, Mapping[str, Any]]) -> str:
                 escape(key),
                 escape(", ".join(stream["topics"])),
                 f"{stream['used']} of {stream['messages']}",
-                f"{_number(rate['median'])} ({_number(rate['min'])})",
-                _number(stream["nominal_rate_hz"]),
-                _milliseconds(stream["max_gap_s"]),
-                f"{_milliseconds(stream['age_s']['p95'])} / "
-                f"{_milliseconds(stream['age_s']['max'])}",
-                _milliseconds(stream["delay_s"]["p95"]),
+                f"{number(rate['median'])} ({number(rate['min'])})",
+                number(stream["nominal_rate_hz"]),
+                milliseconds(stream["max_gap_s"]),
+                f"{milliseconds(stream['age_s']['p95'])} / {milliseconds(stream['age_s']['max'])}",
+                milliseconds(stream["delay_s"]["p95"]),
                 str(stream["reordered"]),
-                _percent(stream["valid_fraction"]),
+                percent(stream["valid_fraction"]),
             )
         )
     head = (
@@ -161,7 +156,7 @@ def _streams(streams: Mapping[str, Mapping[str, Any]]) -> str:
         '<p class="quiet">Gaps, ages and delays are those of the worst bag. Age: from a message\'s '
         "stamp to the row that it is in. Delay: from stamp to reception.</p>"
     )
-    return f"<section><h2>Streams</h2>{_table(head, rows, numbers=8)}{note}</section>"
+    return f"<section><h2>Streams</h2>{table(head, rows, numbers=8)}{note}</section>"
 
 
 def _actions(actions: Mapping[str, Mapping[str, Any]]) -> str:
@@ -187,16 +182,16 @@ def _statistics(statistics: Mapping[str, Mapping[str, Any]]) -> str:
             rows.append(
                 (
                     f"{escape(key)}[{column}]",
-                    *(_number(field[name][column]) for name in ("mean", "std", "min")),
-                    *(_number(quantiles[share][column]) for share in sorted(quantiles, key=float)),
-                    _number(field["max"][column]),
+                    *(number(field[name][column]) for name in ("mean", "std", "min")),
+                    *(number(quantiles[share][column]) for share in sorted(quantiles, key=float)),
+                    number(field["max"][column]),
                 )
             )
     shares = sorted(next(iter(statistics.values()), {}).get("quantiles", {}), key=float)
     head = ("", "mean", "std", "min", *(f"{float(share):.0%}" for share in shares), "max")
     return (
         "<section><h2>Statistics of the training episodes</h2>"
-        f"{_table(head, rows, numbers=len(head) - 1)}"
+        f"{table(head, rows, numbers=len(head) - 1)}"
         f'<p class="quiet">The first {_MAX_COLUMNS} numbers of each array; all are in the data set '
         "and in the report as JSON.</p></section>"
     )
@@ -219,10 +214,10 @@ def _bag(bag: Mapping[str, Any], frames: BagFrames | None) -> str:
     seconds = sum(episode["duration_s"] for episode in bag["episodes"])
     facts += [f"{bag['rows']} rows", f"{seconds:.1f} s"]
     if bag["idle_fraction"] is not None:
-        facts.append(f"{_percent(bag['idle_fraction'])} standing still")
+        facts.append(f"{percent(bag['idle_fraction'])} standing still")
     streams = "; ".join(
-        f"{key} {_number(stream['rate_hz'])} Hz, gap {_milliseconds(stream['max_gap_s'])} ms, "
-        f"{_percent(stream['valid_fraction'])} valid"
+        f"{key} {number(stream['rate_hz'])} Hz, gap {milliseconds(stream['max_gap_s'])} ms, "
+        f"{percent(stream['valid_fraction'])} valid"
         for key, stream in bag["streams"].items()
     )
     sentence = next(
@@ -241,7 +236,7 @@ def _frames(frames: BagFrames | None) -> str:
     if frames is None:
         return ""
     pictures = "".join(
-        f'<figure><img src="data:image/jpeg;base64,{base64.b64encode(picture).decode()}" alt="">'
+        f'<figure><img src="{data_uri("image/jpeg", picture)}" alt="">'
         f"<figcaption>{moment_s:.1f} s</figcaption></figure>"
         for moment_s, picture in zip(frames.moments_s, frames.pictures, strict=True)
     )
@@ -251,42 +246,3 @@ def _frames(frames: BagFrames | None) -> str:
 def _bag_name(bag: Mapping[str, Any]) -> str:
     path = escape(bag["bag"])
     return f'<span title="{path}">{escape(Path(bag["bag"]).name)}</span>'
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int) -> str:
-    """A table whose last columns, as many as said, are numbers; cells are HTML already."""
-    first = len(head) - numbers
-
-    def cells(kind: str, values: Sequence[str]) -> str:
-        return "".join(
-            f'<{kind} class="number">{value}</{kind}>'
-            if column >= first
-            else f"<{kind}>{value}</{kind}>"
-            for column, value in enumerate(values)
-        )
-
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return (
-        f'<div class="table"><table><thead><tr>{cells("th", head)}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return NOTHING
-    return "0" if abs(value) < _ZERO else f"{value:.4g}"
-
-
-def _percent(fraction: float | None) -> str:
-    return NOTHING if fraction is None else f"{fraction:.1%}"
-
-
-def _milliseconds(seconds: float | None) -> str:
-    return NOTHING if seconds is None else f"{seconds * _MILLI:.0f}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90.0:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60.0:.1f} min" if seconds < 5400.0 else f"{seconds / 3600.0:.1f} h"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,11 +17,16 @@ from vla_core.contract_specs import (
     ScanDecoder,
     StreamSpec,
 )
-from vla_core.decoding import decode, decode_scans
+from vla_core.decoding import decode, decode_images, decode_scans
 from vla_core.errors import DecodeError
-from vla_core.geometry import Pose2D
 from vla_core.readings import MAX_VELOCITY, ImageReading, OdometryReading, Reading, ScanReading
-from vla_training.conversion.fixed_layout import POSE_TYPE, read_doubles, share_bytes
+from vla_training.conversion.fixed_layout import (
+    POSE_TYPE,
+    gathered,
+    planar_poses,
+    read_doubles,
+    share_bytes,
+)
 from vla_training.conversion.message_index import Track
 from vla_training.conversion.messages import BagMessages
 from vla_training.errors import ConversionError
@@ -145,27 +150,26 @@ class BagTracks(Mapping[str, Track]):
         """(n, 3) float32 [m, m, rad]: dock poses of some messages."""
         track = self[keys.DOCK_POSE]
         values = self._doubles(track, indices)
-
-        def read() -> list[tuple[float, float, float]]:
-            if values is None:
-                data = (self.bag.data(track, index) for index in indices.tolist())
-                poses = [dock_pose_from_cdr(each)[1] for each in data]
-            else:
-                poses = [
-                    Pose2D.from_quaternion(x, y, *rotation)
-                    for x, y, _, *rotation in values.tolist()
-                ]
-            return [(pose.x, pose.y, pose.yaw) for pose in poses]
-
-        return self._checked(read)
+        planar = planar_poses(values) if values is not None else None
+        if planar is not None:
+            return planar.astype(np.float32)
+        data = (self.bag.data(track, index) for index in indices.tolist())
+        poses = (dock_pose_from_cdr(each)[1] for each in data)
+        return self._checked(lambda: [(pose.x, pose.y, pose.yaw) for pose in poses])
 
     def _checked(self, read: Callable[[], Sequence[Any]]) -> np.ndarray:
         try:
             return np.array(read(), np.float32)
         except DecodeError as error:
             raise self.error(str(error)) from error
-        except ValueError as error:
-            raise self.error(f"dock pose: {error}") from error
+
+    def numbers(self, stream: StreamSpec, indices: np.ndarray) -> np.ndarray:
+        """(n, …) float32: some messages, at least one, of a stream of anything but images."""
+        if isinstance(stream.decoder, ScanDecoder):
+            return self.scans(stream, stream.decoder, indices)
+        if isinstance(stream.decoder, OdometryDecoder):
+            return self.velocities(stream, stream.decoder, indices)
+        return np.stack([self.decoded(stream, index) for index in indices.tolist()])
 
     def decoded(self, stream: StreamSpec, index: int) -> np.ndarray:
         """One message of a stream, of the shape and dtype that the contract says."""
@@ -175,37 +179,35 @@ class BagTracks(Mapping[str, Track]):
         except DecodeError as error:
             raise self.error(str(error)) from error
 
-    def decoder(
-        self, stream: StreamSpec, indices: np.ndarray
-    ) -> Callable[[int, np.ndarray], object]:
-        """What decodes one of some messages of a stream into an array."""
+    def decode_images(
+        self, stream: StreamSpec, indices: np.ndarray, out: Iterable[np.ndarray]
+    ) -> None:
+        """Decode some messages of a camera, at least one, each into an array."""
         found = self._alike(stream, indices)
         if found is None or not isinstance(found[0], ImageReading):
-            return lambda index, out: np.copyto(out, self.decoded(stream, index))
+            for index, array in zip(indices.tolist(), out, strict=True):
+                array[...] = self.decoded(stream, index)
+            return
         first, start, buffer = found[0].rgb, *found[1:]
-        shape, strides, spots = first.shape, first.strides, self[stream.key].spots
-
-        def decode_image(index: int, out: np.ndarray) -> None:
-            rgb: np.ndarray = np.ndarray(shape, np.uint8, buffer, spots[index][1] + start, strides)
-            try:
-                decode(stream, ImageReading(rgb), out)
-            except DecodeError as error:
-                raise self.error(str(error)) from error
-
-        return decode_image
+        shape, strides = first.shape, first.strides
+        positions = (self[stream.key].places["position"][indices] + start).tolist()
+        images: Iterator[np.ndarray] = (
+            np.ndarray(shape, np.uint8, buffer, place, strides) for place in positions
+        )
+        try:
+            decode_images(stream, images, out)
+        except DecodeError as error:
+            raise self.error(str(error)) from error
 
     def scans(self, stream: StreamSpec, decoder: ScanDecoder, indices: np.ndarray) -> np.ndarray:
-        """(n, beams) float32 [m]: scans of some messages."""
+        """(n, beams) float32 [m]: scans of some messages, at least one."""
         found = self._alike(stream, indices)
         if found is None or not isinstance(found[0], ScanReading):
             return np.stack([self.decoded(stream, index) for index in indices.tolist()])
         reading, start, buffer = found[0], *found[1:]
-        spots, count = self[stream.key].spots, reading.ranges.size
-        ranges = [
-            np.frombuffer(buffer, np.float32, count, spots[index][1] + start)
-            for index in indices.tolist()
-        ]
-        return decode_scans(decoder, np.stack(ranges), reading)
+        positions = self[stream.key].places["position"][indices] + start
+        ranges = gathered(buffer, positions, reading.ranges.nbytes).view(np.float32)
+        return decode_scans(decoder, ranges, reading)
 
     def _alike(
         self, stream: StreamSpec, indices: np.ndarray

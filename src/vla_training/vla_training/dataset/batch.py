@@ -10,3 +10,6 @@ Batch = dict[str, Tensor]
 """Tensors by key, the first axis counts the samples; see `DockingDataset.batch`."""
 
 DOCK_POSE_KNOWN: Final = "dock_pose_is_known"
+
+PARAPHRASES: Final = "paraphrases"
+"""(B, P, L) int64: all sentences that command what a sample's does, its own too; 0 beyond them."""

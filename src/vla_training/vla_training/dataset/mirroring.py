@@ -21,7 +21,7 @@ from vla_core import keys
 from vla_core.contract import Contract, StreamSpec
 from vla_core.contract_specs import ImageDecoder, ScanDecoder
 from vla_core.language import PAD, UNKNOWN, Vocabulary, words_of
-from vla_training.dataset.batch import Batch
+from vla_training.dataset.batch import PARAPHRASES, Batch
 from vla_training.errors import ConfigurationError
 
 # A Korean word carries its particle ("왼쪽에", on the left). These pairs end alike, so that either
@@ -139,6 +139,9 @@ class Mirror:
             batch[key][chosen] *= sign.to(chosen.device)
         words = batch[keys.INSTRUCTION][chosen]
         batch[keys.INSTRUCTION][chosen] = self._swapped.to(chosen.device)[words]
+        if PARAPHRASES in batch:
+            ways = batch[PARAPHRASES][chosen]
+            batch[PARAPHRASES][chosen] = self._swapped.to(chosen.device)[ways]
 
 
 def check_symmetry(contract: Contract) -> None:

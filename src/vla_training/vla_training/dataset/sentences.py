@@ -42,6 +42,11 @@ class EpisodeSentences:
         self._sentences = torch.tensor([numbers[s] for group in groups for s in group])
         self._counts = torch.tensor([len(group) for group in groups])
         self._first = self._counts.cumsum(0) - self._counts
+        most = int(self._counts.max())
+        self._ways = torch.zeros(len(groups), most, self._words.shape[1], dtype=self._words.dtype)
+        for row, (first, count) in enumerate(zip(self._first, self._counts, strict=True)):
+            self._ways[row, :count] = self._words[self._sentences[first : first + count]].cpu()
+        self._ways = self._ways.to(device)
 
     def of(self, episodes: Tensor) -> Tensor:
         """The sentences that were given in episodes (B,): (B, L) int64 word numbers."""
@@ -59,6 +64,10 @@ class EpisodeSentences:
         draws = torch.rand(2, len(episodes), generator=generator)
         other = (draws[0] * self._counts[episodes]).long() * (draws[1] < probability)
         return self._encoded(self._first[episodes] + other)
+
+    def ways(self, episodes: Tensor) -> Tensor:
+        """All sentences of episodes (B,), padded with 0: (B, P, L) int64 word numbers."""
+        return self._ways[episodes.to(self._ways.device)]
 
     def _encoded(self, places: Tensor) -> Tensor:
         return self._words[self._sentences[places].to(self._words.device)]

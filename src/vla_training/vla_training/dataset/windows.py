@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vla_core import keys
 from vla_core.language import Vocabulary
-from vla_training.dataset.batch import DOCK_POSE_KNOWN, Batch
+from vla_training.dataset.batch import DOCK_POSE_KNOWN, PARAPHRASES, Batch
 from vla_training.dataset.file import DatasetFile
 from vla_training.dataset.layout import (
     ACTION,
@@ -205,18 +205,18 @@ class DockingDataset(Dataset[Batch]):
             odometry (B, 2) float32 [m/s, rad/s]; and
             valid (B, S) float32, instruction (B, 16) int64, action (B, H, A) float32,
             action_is_pad (B, H) bool, dock_pose (B, 3) float32 [m, m, rad] and
-            dock_pose_is_known (B,) bool. With a history of T > 1 frames, streams and valid have a
-            time axis after the first, oldest frame first; frames from before the episode are
-            invalid and zero. All are copies.
+            dock_pose_is_known (B,) bool; with a generator, paraphrases (B, P, 16) int64. With a
+            history of T > 1 frames, streams and valid have a time axis after the first, oldest
+            frame first; frames from before the episode are invalid and zero. All are copies.
         """
         indices = indices.to(self.device)
         episode = self._episode.index_select(0, indices)
         batch = self._observe(self._starts.index_select(0, indices), episode)
-        batch[keys.INSTRUCTION] = (
-            self._sentences.of(episode)
-            if generator is None
-            else self._sentences.drawn(episode, self._paraphrase, generator)
-        )
+        if generator is None:
+            batch[keys.INSTRUCTION] = self._sentences.of(episode)
+        else:
+            batch[keys.INSTRUCTION] = self._sentences.drawn(episode, self._paraphrase, generator)
+            batch[PARAPHRASES] = self._sentences.ways(episode)
         for key, labels in self._labels.items():
             # Of a history, all frames have a validity.
             if key not in batch:

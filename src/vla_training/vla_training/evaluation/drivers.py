@@ -6,7 +6,8 @@ The classical peers are in `classical`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from vla_simulation.config import CONTROL_PERIOD_NS, SimulationConfig
 from vla_simulation.controllers.expert import expert_action
 from vla_simulation.environment import DockingEnv
 from vla_training.errors import EvaluationError
+from vla_training.evaluation.disturbance import Disturbance
 
 ENVIRONMENT_FIELDS = ("linear.x", "angular.z")
 
@@ -66,6 +68,7 @@ class PolicyDriver:
         mode: How overlapping chunks become one action.
         latency_ticks: Control periods from frame to chunk, 0 for none.
         replan_steps: Control periods between two inferences.
+        disturbances: By name, for `disturbed`.
 
     Attributes:
         sentence: What the policy is told instead of the environment's sentence, or empty.
@@ -83,6 +86,7 @@ class PolicyDriver:
         mode: ExecutionMode | str = ExecutionMode.RECEDING_HORIZON,
         latency_ticks: int = 1,
         replan_steps: int = 1,
+        disturbances: Mapping[str, Disturbance] | None = None,
     ) -> None:
         action = policy.bundle.contract.action
         if action.fields != ENVIRONMENT_FIELDS or action.period_ns != CONTROL_PERIOD_NS:
@@ -93,6 +97,8 @@ class PolicyDriver:
             )
         self.hardware = SimulationConfig()
         self.sentence = ""
+        self._disturbances = dict(disturbances or {})
+        self._disturbance: Disturbance | None = None
         self._policy = policy
         self._latency_ns = latency_ticks * action.period_ns
         self._assembler = FrameAssembler(policy.bundle.contract)
@@ -100,6 +106,15 @@ class PolicyDriver:
             policy.bundle.contract, mode, replan_steps=replan_steps, lead_ns=self._latency_ns
         )
         self._forget()
+
+    @contextmanager
+    def disturbed(self, name: str) -> Iterator[None]:
+        """Spoil what the policy sees meanwhile; the safety envelope goes on seeing the truth."""
+        self._disturbance = self._disturbances[name]
+        try:
+            yield
+        finally:
+            self._disturbance = None
 
     def reset(self, env: DockingEnv) -> None:
         """Forget everything: an episode of this environment begins."""
@@ -121,7 +136,8 @@ class PolicyDriver:
         frame = self._assembler.assemble(now_ns)
         self._deliver(now_ns)
         if self._pending is None and self._pipeline.needs_inference(now_ns):
-            chunk = self._policy(frame, self.sentence or env.instruction)
+            seen = self._disturbance(frame, env.seed) if self._disturbance else frame
+            chunk = self._policy(seen, self.sentence or env.instruction)
             self.inferences += 1
             self._pending = (now_ns + self._latency_ns, now_ns, chunk)
             self._deliver(now_ns)

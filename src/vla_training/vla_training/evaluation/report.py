@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,15 @@ import numpy as np
 from vla_core.action_chunks import ExecutionMode
 from vla_simulation.seeds import is_held_out
 from vla_training.errors import EvaluationError
-from vla_training.evaluation.intervals import wilson_interval
+from vla_training.evaluation.figures import (
+    disturbance_figures,
+    split_figures,
+    start_bins,
+    success_figures,
+    swap_figures,
+)
 from vla_training.evaluation.rollouts import EpisodeResult
+from vla_training.evaluation.traces import Trace
 
 OUTCOMES = ("docked", "wrong_station", "collision", "timeout")
 
@@ -25,13 +32,15 @@ class EvaluationConfig:
     """What is evaluated and how.
 
     Attributes:
-        policy: Folder of a bundle, or the name of a driver, see `evaluate.DRIVERS`.
+        policy: Folder of a bundle, training checkpoint, or name of a driver in `DRIVERS`.
         suite: Name of a suite.
         mode: How overlapping chunks become one action.
         latency_ticks: Control periods from a frame to the chunk computed from it.
         replan_steps: Control periods between two inferences.
         swap: Run every seed with another station's sentence, too.
         camera_px: Width and height of the image of the driver `fiducial`.
+        disturb: Disturbances with which every seed runs again, see `disturbance`.
+        variant: Of the bundle's graph; empty for the exact one.
     """
 
     policy: str
@@ -41,6 +50,8 @@ class EvaluationConfig:
     replan_steps: int = 2
     swap: bool = False
     camera_px: tuple[int, int] = (640, 480)
+    disturb: tuple[str, ...] = ()
+    variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,12 +63,16 @@ class EvaluationReport:
         results: One per seed, in order, each with its own sentence.
         duration_s: Wall time.
         swapped: With another station's sentence, one per seed with more than one station.
+        disturbed: With spoilt observations, one per seed and disturbance.
+        traces: Ways driven, one per result, or none.
     """
 
     config: EvaluationConfig
     results: tuple[EpisodeResult, ...]
     duration_s: float
     swapped: tuple[EpisodeResult, ...] = ()
+    disturbed: tuple[EpisodeResult, ...] = ()
+    traces: tuple[Trace, ...] = ()
 
     @property
     def successes(self) -> int:
@@ -70,6 +85,7 @@ class EvaluationReport:
         outcomes = [result.outcome for result in self.results]
         return {
             "policy": self.config.policy,
+            **({"variant": self.config.variant} if self.config.variant else {}),
             "suite": self.config.suite,
             "first_seed": self.results[0].seed,
             "held_out": all(is_held_out(result.seed) for result in self.results),
@@ -89,9 +105,13 @@ class EvaluationReport:
             "collisions": outcomes.count("collision"),
             "timeouts": outcomes.count("timeout"),
             "wrong_station": sum(result.wrong_station for result in self.results),
-            "by_naming": _split(self.results, lambda result: result.naming),
-            "by_station_count": _split(self.results, lambda result: str(result.station_count)),
+            "by_naming": split_figures(self.results, lambda result: result.naming),
+            "by_station_count": split_figures(
+                self.results, lambda result: str(result.station_count)
+            ),
+            "by_start": start_bins(self.results),
             **(swap_figures(self.results, self.swapped) if self.config.swap else {}),
+            **({"disturbed": self._disturbed_figures()} if self.config.disturb else {}),
             "duration_s": round(self.duration_s, 2),
             "records": [result.to_dict() for result in self.results],
             **(
@@ -99,6 +119,19 @@ class EvaluationReport:
                 if self.config.swap
                 else {}
             ),
+            **(
+                {"disturbed_records": [result.to_dict() for result in self.disturbed]}
+                if self.config.disturb
+                else {}
+            ),
+        }
+
+    def _disturbed_figures(self) -> dict[str, dict[str, Any]]:
+        return {
+            name: disturbance_figures(
+                self.results, [result for result in self.disturbed if result.disturbance == name]
+            )
+            for name in self.config.disturb
         }
 
     def write_json(self, path: Path) -> None:
@@ -121,60 +154,6 @@ def write_json(report: dict[str, Any], path: Path) -> None:
         path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise EvaluationError(f"report {path} cannot be written: {error}") from error
-
-
-def success_figures(results: Sequence[EpisodeResult]) -> dict[str, Any]:
-    """How many of some episodes succeeded, with the Wilson interval of the rate."""
-    successes = sum(result.success for result in results)
-    low, high = wilson_interval(successes, len(results))
-    return {
-        "episodes": len(results),
-        "successes": successes,
-        "success_rate": round(successes / len(results), 4),
-        "wilson_low": round(low, 4),
-        "wilson_high": round(high, 4),
-    }
-
-
-def swap_figures(
-    own: Sequence[EpisodeResult], swapped: Sequence[EpisodeResult]
-) -> dict[str, int | float | None]:
-    """Whether the sentence decides where the robot docks.
-
-    Each seed with more than one station gives a pair: the same start with its own sentence and
-    with another station's. Seeds with a lone station give none.
-
-    Args:
-        own: Episodes with their own sentence.
-        swapped: Episodes of the same seeds with another station's.
-    """
-    own_by_seed = {result.seed: result for result in own}
-    pairs = [(own_by_seed[result.seed], result) for result in swapped]
-    both_right = sum(a.success and b.success for a, b in pairs)
-    same_station = sum(
-        a.docked_station is not None and a.docked_station == b.docked_station for a, b in pairs
-    )
-    low, high = wilson_interval(both_right, len(pairs)) if pairs else (None, None)
-    return {
-        "swap_pairs": len(pairs),
-        "swap_left_out": len(own) - len(pairs),
-        "swapped_successes": sum(result.success for result in swapped),
-        "both_right": both_right,
-        "both_right_rate": round(both_right / len(pairs), 4) if pairs else None,
-        "both_right_wilson_low": None if low is None else round(low, 4),
-        "both_right_wilson_high": None if high is None else round(high, 4),
-        "same_station_twice": same_station,
-        "same_station_twice_rate": round(same_station / len(pairs), 4) if pairs else None,
-    }
-
-
-def _split(
-    results: Sequence[EpisodeResult], group_of: Callable[[EpisodeResult], str]
-) -> dict[str, dict[str, Any]]:
-    groups: dict[str, list[EpisodeResult]] = {}
-    for result in results:
-        groups.setdefault(group_of(result), []).append(result)
-    return {name: success_figures(groups[name]) for name in sorted(groups)}
 
 
 def _spread(values: Sequence[float]) -> dict[str, float | None]:
@@ -218,6 +197,10 @@ def summary_table(report: EvaluationReport) -> list[tuple[str, str]]:
             ("same station twice", f"{values['same_station_twice']} of {pairs} pairs"),
             ("left out (one station)", f"{values['swap_left_out']}"),
         ]
+    rows += [
+        (name, f"{_rate_text(part)}, costs {part['cost_points']:.1f} points")
+        for name, part in values.get("disturbed", {}).items()
+    ]
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ class EpisodeResult:
     Attributes:
         seed: Of scene, start and noise.
         swapped: Commanded to another station than the drawn one, all else as drawn.
+        disturbance: What spoilt the policy's observations, see `disturbance`; empty: nothing.
         success: Docked at the commanded station, in time and without a collision.
         outcome: "docked", "wrong_station", "collision" or "timeout".
         instruction: The sentence.
@@ -66,6 +68,7 @@ class EpisodeResult:
     start_heading_deg: float
     inferences: int
     interventions: dict[str, int]
+    disturbance: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can say it, rounded to what means something."""
@@ -76,7 +79,12 @@ class EpisodeResult:
 
 
 def run_episode(
-    env: DockingEnv, driver: Driver, seed: int, *, swapped: bool = False
+    env: DockingEnv,
+    driver: Driver,
+    seed: int,
+    *,
+    swapped: bool = False,
+    watch: Callable[[], None] | None = None,
 ) -> EpisodeResult:
     """Drive one episode until the robot is docked, has collided, or time is up.
 
@@ -85,6 +93,7 @@ def run_episode(
         driver: Who drives.
         seed: Of the episode.
         swapped: Command the station after the drawn one.
+        watch: Called at every control period, when its command is known, and at the end.
 
     Raises:
         SimulationError: If `swapped` is set and there is only one station.
@@ -97,8 +106,13 @@ def run_episode(
     move = env.step if driver.streams else env.advance
     truth = env.truth
     while not _is_over(truth, env.suite.time_limit_s):
-        move(np.asarray(driver.command(env), np.float32))
+        command = np.asarray(driver.command(env), np.float32)
+        if watch is not None:
+            watch()
+        move(command)
         truth = env.truth
+    if watch is not None:
+        watch()
     error = truth.dock_from_base
     contact = truth.contact_speed_mps
     scene = env.scene

@@ -1,19 +1,107 @@
-"""Building blocks of the policies: FiLM, residual blocks, keypoints, TokenLearner, attention.
+"""Building blocks that several parts of a policy share.
 
-Every block is batch-independent (group and layer norm, no batch norm), so that one process, several
+Every block is batch-independent (no statistics of a batch), so that one process, several
 processes and ONNX Runtime compute the same function.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from vla_core.normalization import FieldStatistics
+
+
+class Standardize(nn.Module):
+    """Shifts and scales the last axis as statistics say; a buffer, not a parameter.
+
+    Args:
+        statistics: Of the stream.
+        pooled: One center and one spread for all components: for scans, whose beams are samples of
+            one quantity.
+    """
+
+    center: Tensor
+    spread: Tensor
+
+    def __init__(self, statistics: FieldStatistics, pooled: bool = False) -> None:
+        super().__init__()
+        if pooled:
+            mean, std = (
+                statistics.mean.mean(),
+                np.hypot(np.sqrt(np.mean(statistics.std**2)), statistics.mean.std()),
+            )
+            statistics = FieldStatistics(
+                np.array([mean]),
+                np.array([std]),
+                np.array([statistics.min.min()]),
+                np.array([statistics.max.max()]),
+                statistics.count,
+                statistics.normalization,
+            )
+        center, spread = statistics.center_and_spread()
+        self.register_buffer("center", torch.from_numpy(center))
+        self.register_buffer("spread", torch.from_numpy(spread))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Map (..., C) to (..., C)."""
+        return (values - self.center) / self.spread
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
     """A group norm with eight channels a group, the last group included."""
     return nn.GroupNorm(max(1, channels // 8), channels)
+
+
+class FrozenNormConv2d(nn.Conv2d):
+    """A convolution and a batch norm with statistics that never change; scale and shift learn.
+
+    Statistics of a batch would make its samples depend on each other, and differ between
+    processes. These are folded into the convolution, so that the norm costs nothing.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        kernel: Size of the kernel.
+        stride: Of the convolution.
+        padding: On each side.
+        groups: Of channels.
+        epsilon: Added to the variance.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+        epsilon: float = 0.0,
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
+        self.scale = nn.Parameter(torch.ones(outputs))
+        self.shift = nn.Parameter(torch.zeros(outputs))
+        self.register_buffer("mean", torch.zeros(outputs))
+        self.register_buffer("variance", torch.ones(outputs))
+        self._epsilon = epsilon
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (B, inputs, h, w) to (B, outputs, h', w')."""
+        scale = self.scale * (self.variance + self._epsilon).rsqrt()
+        return functional.conv2d(
+            features,
+            self.weight * scale[:, None, None, None],
+            self.shift - self.mean * scale,
+            self.stride,
+            self.padding,
+            groups=self.groups,
+        )
 
 
 class Film(nn.Module):
@@ -39,128 +127,34 @@ class Film(nn.Module):
         return features * (1.0 + scale) + shift
 
 
-class ResidualStage(nn.Module):
-    """Strided convolution, FiLM, then one residual block: halves height and width.
+class Attention(nn.Module):
+    """Multi-head attention of queries over a context.
 
     Args:
-        inputs: Channels in.
-        outputs: Channels out.
-        condition: Size of the FiLM condition.
-    """
-
-    def __init__(self, inputs: int, outputs: int, condition: int) -> None:
-        super().__init__()
-        self.reduce = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
-        self.norm = group_norm(outputs)
-        self.film = Film(condition, outputs)
-        self.conv1 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.norm1 = group_norm(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        # The block starts as the identity: deep features are not noise at the first step.
-        self.gain = nn.Parameter(torch.zeros(outputs, 1, 1))
-
-    def forward(self, features: Tensor, condition: Tensor) -> Tensor:
-        """Map (B, inputs, h, w) and (B, C) to (B, outputs, h/2, w/2)."""
-        reduced = functional.relu(self.film(self.norm(self.reduce(features)), condition))
-        inner = functional.relu(self.norm1(self.conv1(reduced)))
-        return functional.relu(reduced + self.gain * self.conv2(inner))
-
-
-class SpatialSoftmax(nn.Module):
-    """Expected image coordinates of K learned keypoints.
-
-    Levine et al., "End-to-End Training of Deep Visuomotor Policies", JMLR 2016. Computed in
-    float32: half precision would round coordinates to a fifth of a pixel.
-
-    Args:
-        channels: Channels in.
-        keypoints: Number of keypoints K.
-        height: Rows of the feature map.
-        width: Columns of the feature map.
-    """
-
-    positions: Tensor
-
-    def __init__(self, channels: int, keypoints: int, height: int, width: int) -> None:
-        super().__init__()
-        self.score = nn.Conv2d(channels, keypoints, 1)
-        self.register_buffer("positions", pixel_positions(height, width), persistent=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (B, channels, h, w) to (B, 3 K) float32: column and row in [-1, 1], peak height."""
-        return expected_positions(self.score(features).float().flatten(2), self.positions)
-
-
-class AskedKeypoints(nn.Module):
-    """Image coordinates of what the condition asks for: attention with queries made of it.
-
-    FiLM has to turn "the red one" into channels before anything can look for red; here the
-    sentence is compared with the features of every position directly.
-
-    Args:
-        condition: Size C of the condition.
-        channels: Channels of the feature map.
-        keypoints: Number of queries K.
-        height: Rows of the feature map.
-        width: Columns of the feature map.
-    """
-
-    positions: Tensor
-
-    def __init__(
-        self, condition: int, channels: int, keypoints: int, height: int, width: int
-    ) -> None:
-        super().__init__()
-        self.query = nn.Linear(condition, keypoints * channels)
-        self.keypoints = keypoints
-        self.register_buffer("positions", pixel_positions(height, width), persistent=False)
-
-    def forward(self, features: Tensor, condition: Tensor) -> Tensor:
-        """Map (B, channels, h, w) and (B, C) to (B, 3 K) float32, as `SpatialSoftmax`."""
-        channels = features.shape[1]
-        queries = self.query(condition).view(-1, self.keypoints, channels)  # (B, K, channels)
-        scores = queries @ features.float().flatten(2) * channels**-0.5  # (B, K, h w)
-        return expected_positions(scores, self.positions)
-
-
-def pixel_positions(height: int, width: int) -> Tensor:
-    """Column and row in [-1, 1] of every position of a feature map, (h w, 2), row by row."""
-    rows = torch.linspace(-1.0, 1.0, height).repeat_interleave(width)
-    columns = torch.linspace(-1.0, 1.0, width).repeat(height)
-    return torch.stack([columns, rows], dim=1)
-
-
-def expected_positions(scores: Tensor, positions: Tensor) -> Tensor:
-    """Softmax of scores (B, K, h w) over positions (h w, 2): (B, 3 K) mean place, peak height."""
-    weights = scores.softmax(dim=-1)
-    peaks = weights.amax(dim=-1, keepdim=True)
-    return torch.cat([weights @ positions, peaks], dim=-1).flatten(1)
-
-
-class TokenLearner(nn.Module):
-    """Pools a feature map into K tokens by K learned attention maps.
-
-    Ryoo et al., "TokenLearner: What Can 8 Learned Tokens Do for Images and Videos?", NeurIPS 2021;
-    the maps are normalised with a softmax over positions.
-
-    Args:
-        channels: Channels in.
-        tokens: Number of tokens K.
-        positions: Positions h w of the feature map.
         width: Size D of a token.
+        heads: Attention heads; must divide D.
     """
 
-    def __init__(self, channels: int, tokens: int, positions: int, width: int) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.score = nn.Linear(channels, tokens)
-        self.value = nn.Linear(channels, width)
-        self.position = nn.Parameter(torch.randn(positions, channels) * 0.02)
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (B, channels, h, w) to (B, K, D)."""
-        sequence = features.flatten(2).transpose(1, 2) + self.position  # (B, h w, channels)
-        weights = self.score(sequence).float().softmax(dim=1)  # (B, h w, K)
-        return weights.transpose(1, 2) @ self.value(sequence).float()
+    def forward(self, queries: Tensor, context: Tensor) -> Tensor:
+        """Map queries (B, N, D) and a context (B, M, D) to (B, N, D)."""
+        batch, count, width = queries.shape
+        query = self.query(queries).reshape(batch, count, self.heads, -1).transpose(1, 2)
+        pairs = self.key_value(context).reshape(batch, context.shape[1], 2, self.heads, -1)
+        key, value = pairs.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, M, D/heads)
+        return self.out(attend(query, key, value).transpose(1, 2).reshape(batch, count, width))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Scaled dot-product attention: (..., N, d), (..., M, d), (..., M, d) to (..., N, d)."""
+    scores = (query @ key.transpose(-1, -2)) * query.shape[-1] ** -0.5
+    return scores.softmax(dim=-1) @ value
 
 
 class AttentionBlock(nn.Module):
@@ -189,8 +183,30 @@ class AttentionBlock(nn.Module):
         batch, count, width = tokens.shape
         qkv = self.qkv(self.norm1(tokens)).reshape(batch, count, 3, self.heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, N, D/heads)
-        scores = (query @ key.transpose(-1, -2)) * (width // self.heads) ** -0.5
-        mixed = (scores.softmax(dim=-1) @ value).transpose(1, 2).reshape(batch, count, width)
+        mixed = attend(query, key, value).transpose(1, 2).reshape(batch, count, width)
         tokens = tokens + self.dropout(self.out(mixed))
         hidden = functional.gelu(self.up(self.norm2(tokens)))
         return tokens + self.dropout(self.down(hidden))
+
+
+class CrossAttentionBlock(nn.Module):
+    """Pre-norm transformer decoder layer: queries read each other, then a context.
+
+    Args:
+        width: Size D of a token.
+        heads: Attention heads; must divide D.
+        feedforward: Hidden size of the two-layer perceptron.
+        dropout: Probability of dropping an element of a residual branch.
+    """
+
+    def __init__(self, width: int, heads: int, feedforward: int, dropout: float) -> None:
+        super().__init__()
+        self.among = AttentionBlock(width, heads, feedforward, dropout)
+        self.norm = nn.LayerNorm(width)
+        self.across = Attention(width, heads)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, queries: Tensor, context: Tensor) -> Tensor:
+        """Map queries (B, N, D), reading a context (B, M, D), to (B, N, D)."""
+        queries = queries + self.dropout(self.across(self.norm(queries), context))
+        return self.among(queries)

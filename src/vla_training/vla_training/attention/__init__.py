@@ -1,0 +1,1 @@
+"""Where a policy looks, as pictures and as a number."""

@@ -1,0 +1,1 @@
+"""The evaluation report as one HTML file that needs nothing beside it."""

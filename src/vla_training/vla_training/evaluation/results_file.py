@@ -1,0 +1,114 @@
+"""Reads what `vla evaluate --json` has written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from vla_training.errors import EvaluationError
+
+SETTINGS: Final = ("mode", "latency_ticks", "replan_steps")
+"""How a policy is run; a comparison of policies keeps them equal."""
+
+_NEEDED: Final = {
+    "seed": int,
+    "swapped": bool,
+    "success": bool,
+    "time_s": float,
+    "longitudinal_error_mm": float,
+    "lateral_error_mm": float,
+    "yaw_error_deg": float,
+    "start_distance_m": float,
+    "start_bearing_deg": float,
+    "start_heading_deg": float,
+}
+
+Record = Mapping[str, Any]
+"""One episode, see docs/formats.md."""
+
+
+@dataclass(frozen=True)
+class SuiteResults:
+    """One suite of a file.
+
+    Attributes:
+        policy: Folder of the bundle or name of the driver.
+        suite: Name.
+        held_out: Whether no seed can have been trained on.
+        settings: By the names in `SETTINGS`.
+        records: Episodes with their own sentence, then those with another station's.
+        report: All of it, as it was written.
+    """
+
+    policy: str
+    suite: str
+    held_out: bool
+    settings: Mapping[str, Any]
+    records: tuple[Record, ...]
+    report: Mapping[str, Any]
+
+    @property
+    def successes(self) -> int:
+        """Of the episodes with their own sentence."""
+        return sum(record["success"] for record in self.records if not record["swapped"])
+
+
+def read_results(path: str | Path) -> dict[str, SuiteResults]:
+    """Read an evaluation of one suite or of several.
+
+    Returns:
+        By the name of the suite, in the order of the file.
+
+    Raises:
+        EvaluationError: If the file cannot be read or is no evaluation with its records.
+    """
+    try:
+        document = json.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise EvaluationError(f"evaluation {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise EvaluationError(f"evaluation {path} is no JSON: {error}") from error
+    if not isinstance(document, dict) or not ("records" in document or "suites" in document):
+        raise EvaluationError(
+            f"{path} is no evaluation with its records, expected what `vla evaluate --json` wrote"
+        )
+    reports = document.get("suites") or {document.get("suite", ""): document}
+    return {suite: _suite_results(report, f"{path}, {suite}") for suite, report in reports.items()}
+
+
+def _suite_results(report: Mapping[str, Any], source: str) -> SuiteResults:
+    try:
+        records = (*report["records"], *report.get("swapped_records", ()))
+        for position, record in enumerate(records):
+            _check_record(record, f"evaluation {source}: record {position}")
+        return SuiteResults(
+            policy=str(report["policy"]),
+            suite=str(report["suite"]),
+            held_out=bool(report["held_out"]),
+            settings={name: report.get(name) for name in SETTINGS},
+            records=records,
+            report=report,
+        )
+    except (KeyError, TypeError) as error:
+        raise EvaluationError(
+            f"evaluation {source}: {error} is missing or wrong; evaluate again with `vla evaluate`"
+        ) from error
+
+
+def _check_record(record: Record, source: str) -> None:
+    for name, kind in _NEEDED.items():
+        accepted = (int, float) if kind is float else kind
+        value = record.get(name)
+        if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):
+            raise EvaluationError(
+                f"{source}: {name} is {value!r}, expected {kind.__name__}; evaluate again with "
+                "this version of `vla evaluate`"
+            )
+
+
+def by_key(records: Sequence[Record]) -> dict[tuple[int, bool], Record]:
+    """Records by seed and whether another station's sentence was said."""
+    return {(record["seed"], record["swapped"]): record for record in records}

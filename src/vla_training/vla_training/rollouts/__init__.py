@@ -1,0 +1,1 @@
+"""From episodes in the simulator, in lock-step, straight to data sets."""
