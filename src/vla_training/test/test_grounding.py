@@ -10,7 +10,7 @@ from tiny_runs import tiny_config
 from vla_core import keys
 from vla_core.language import Vocabulary
 from vla_simulation.environment import DockingEnv
-from vla_training.dataset.batch import DOCK_POSE_KNOWN, PARAPHRASES
+from vla_training.dataset.batch import DOCK_POSE_KNOWN, PARAPHRASES, SHARD
 from vla_training.grounding import (
     GroundingConfig,
     contrast,
@@ -19,7 +19,7 @@ from vla_training.grounding import (
     station_mask,
 )
 from vla_training.models.vision.backbone import Level
-from vla_training.models.vision.pointer import Pointer
+from vla_training.models.vision.pointer import Pointer, Pointing
 
 SHAPE = (12, 16)
 
@@ -126,7 +126,10 @@ def test_words_for_colours_are_learned_from_contrast():
         wanted = pixels[:, 0].flatten(1)
         found = pointing.scores[:, :-1].masked_fill(~wanted, -1e9).logsumexp(1)
         everywhere = torch.ones(32, dtype=torch.bool)
-        loss = contrast(pointing, wanted, everywhere, sentence_matches(batch)) - found.mean()
+        loss = (
+            contrast(pointing, wanted, everywhere, sentence_matches(batch), everywhere[:, None])
+            - found.mean()
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -158,6 +161,27 @@ def test_unknown_poses_have_no_influence():
     for name, term in terms.items():
         assert torch.isfinite(term)
         torch.testing.assert_close(term, again[name])
+
+
+def test_samples_of_other_shards_are_not_compared():
+    fine, coarse = Level(3, 8, *SHAPE), Level(3, 16, 6, 8)
+    pointer = Pointer(fine, coarse, 16, 16, 8)
+    _, pointing = pointer(torch.randn(6, 3, *SHAPE), torch.randn(6, 3, 6, 8), torch.randn(6, 16))
+    words = torch.arange(2, 8)[:, None]
+    batch = {
+        keys.DOCK_POSE: torch.tensor([[1.2, 0.0, 0.0]]).repeat(6, 1),
+        DOCK_POSE_KNOWN: torch.ones(6, dtype=torch.bool),
+        keys.INSTRUCTION: words,
+        PARAPHRASES: words[:, None],
+        SHARD: torch.tensor([0, 0, 0, 1, 1, 1]),
+    }
+    both = grounding_terms(pointing, batch, GroundingConfig())["contrast"]
+    halves = []
+    for part in (slice(0, 3), slice(3, 6)):
+        cut = Pointing(pointing.keys[part], pointing.query[part], pointing.scores[part], *SHAPE)
+        own = {name: value[part] for name, value in batch.items()}
+        halves.append(grounding_terms(cut, own, GroundingConfig())["contrast"])
+    torch.testing.assert_close(both, torch.stack(halves).mean())
 
 
 def test_a_pointer_wants_features_that_know_no_sentence(tmp_path):

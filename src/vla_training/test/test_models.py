@@ -10,11 +10,11 @@ from vla_core.normalization import FieldStatistics, Statistics
 from vla_training.dataset.windows import DockingDataset
 from vla_training.losses import LossConfig, policy_loss
 from vla_training.models import PolicyConfig, build_model
-from vla_training.models.fusion import FusionConfig
+from vla_training.models.fusion import DecoderFusion, FusionConfig
 from vla_training.models.language.words import Words
 from vla_training.models.layers import Film, Standardize
 from vla_training.models.readers import AskedKeypoints, SpatialSoftmax
-from vla_training.models.scan import ScanEncoderConfig
+from vla_training.models.scan import BeamEncoder, ScanEncoderConfig
 from vla_training.models.vision import VisionConfig
 from vla_training.models.vision.cnn import CnnConfig
 
@@ -184,3 +184,43 @@ def test_a_word_is_heard_undiluted_and_an_unknown_one_not_at_all():
     others = language(torch.tensor([[2, 3, 0, 0]]))
     torch.testing.assert_close(language(long) - others, language(short))
     torch.testing.assert_close(language(torch.tensor([[5, 1, 0, 0]])), language(short))
+
+
+def test_a_token_of_beams_knows_its_beams_and_which_of_them_came_back(data):
+    (stream,) = (s for s in data.contract.streams if s.key == keys.SCAN)
+    far_m = stream.decoder.range_max_m
+    encoder = BeamEncoder(5, stream, data.statistics.field(keys.SCAN), width=8)
+    assert encoder.tokens == 8  # of 36 beams, the last token has one
+    scan = torch.full((1, 36), 2.0)
+    tokens = encoder(scan)
+    assert tokens.shape == (1, 8, 8)
+    assert (tokens[0, 0] - tokens[0, 1]).abs().max() > 1e-4  # equal ranges, other directions
+    changed = scan.clone()
+    changed[0, 35] = 1.0
+    moved = (encoder(changed) - tokens).abs().amax(dim=2)[0]
+    assert moved[7] > 1e-4
+    assert (moved[:7] == 0.0).all()
+    # A millimetre makes little difference, unless it is that between a wall and nothing.
+    lost, wall, nearer = (torch.full((1, 36), far_m - less) for less in (0.0, 1e-3, 2e-3))
+    none, some = encoder(lost) - encoder(wall), encoder(wall) - encoder(nearer)
+    assert none.abs().max() > 10.0 * some.abs().max()
+
+
+def test_queries_of_a_decoder_read_tokens_and_tokens_do_not_read_queries():
+    torch.manual_seed(0)
+    fusion = DecoderFusion(FusionConfig(heads=2, layers=1, feedforward=16), 8, tokens=3, answers=2)
+    tokens = torch.randn(2, 3, 8, requires_grad=True)
+    answers = fusion(tokens)
+    assert answers.shape == (2, 2, 8)
+    answers[0, :, 0].sum().backward()
+    assert tokens.grad is not None
+    assert tokens.grad[0].abs().min(dim=1).values.max() > 0.0
+    assert tokens.grad[1].abs().max() == 0.0
+    with torch.no_grad():
+        contexts = []
+        fusion.context_norm.register_forward_hook(lambda _, __, out: contexts.append(out))
+        fusion(tokens)
+        fusion.queries.neg_()
+        other = fusion(tokens)
+    assert torch.equal(contexts[0], contexts[1])
+    assert (other - answers).abs().max() > 1e-3

@@ -76,7 +76,9 @@ def test_samples_do_not_depend_on_each_other(learned, data, name):
     assert (together.answers[1:] - together.answers[:-1]).abs().max() > 1e-3
 
 
-@every_preset
+# An export takes seconds. The parts of the others are exported in test_export.py (`docking`),
+# test_language.py (`rt1_small`) and test_heads.py.
+@pytest.mark.parametrize("name", ["mini_vla"])
 def test_onnx_runtime_computes_what_pytorch_computes(learned, data, name, tmp_path):
     policy, _ = learned(name)
     frames = data.batch(torch.arange(0, len(data), 9))
@@ -110,7 +112,7 @@ def test_what_a_policy_looks_at_are_shares_of_the_image(learned, data, name):
 
 
 _PLACES = {"image/keypoints_4": 4, "image/keypoints_8": 4, "image/asked_4": 3, "image/asked_8": 3}
-_OURS = {**_PLACES, "image/learned_16": 2}
+_OURS = {"image/pointed_8": 1, **_PLACES, "image/learned_16": 2}
 _MAPS = {
     "act": {},
     "amr_fusion": {"image/learned_16": 2},

@@ -76,8 +76,8 @@ def test_hidden_patches_are_guessed_and_the_weights_begin_a_training(dataset, tm
         load_checkpoint(result.checkpoint).policy()
 
 
-def test_every_preset_has_a_map_to_guess_from(dataset, tmp_path):
-    # A single action from the class token: its patches are asked all the same.
+def test_a_policy_that_reads_one_token_has_a_map_to_guess_from(dataset, tmp_path):
+    # The class token alone: its patches are asked all the same.
     options = ["model.vision.vit.width=24", "model.vision.vit.layers=1", "patch=8", "steps=1"]
     options += ["batch_size=4", "validate_every=1", "model.width=32"]
     config = load_pretraining_config(dataset, tmp_path, preset="mini_vla", overrides=options)

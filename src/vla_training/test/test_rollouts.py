@@ -1,5 +1,6 @@
 """Rollouts: what a row is, who drives, and what is driven again."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_goals_of_a_start_differ_by_the_sentence_alone(looks):
         assert {episode.length for episode in episodes} == {10}
         assert len({(e.seed, e.split) for e in episodes}) == len({e.seed for e in episodes})
     pairs = 0
-    for one, other in zip(episodes, episodes[1:], strict=False):
+    for one, other in itertools.pairwise(episodes):
         if one.seed != other.seed or other.goal != one.goal + 1:
             continue
         pairs += 1

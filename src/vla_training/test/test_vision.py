@@ -247,7 +247,7 @@ def test_the_coarsest_map_becomes_tokens(contract, tokens, count):
         )
         encoder = ImageEncoder(config, stream, statistics, CONDITION, 16)
         image = torch.zeros(2, *stream.shape, dtype=torch.uint8)
-        result = encoder(image, torch.zeros(2, CONDITION))
+        result, _ = encoder(image, torch.zeros(2, CONDITION))
         assert result.shape == (2, count + (keypoints + asked > 0), 16)
         assert encoder.tokens == result.shape[1]
 

@@ -23,8 +23,9 @@ from torch import Tensor
 
 from vla_core import keys
 from vla_training.configuration import bounded
-from vla_training.dataset.batch import DOCK_POSE_KNOWN, PARAPHRASES, Batch
+from vla_training.dataset.batch import DOCK_POSE_KNOWN, PARAPHRASES, SHARD, Batch
 from vla_training.models.vision.pointer import Pointing
+from vla_training.weighted_means import masked_mean
 
 _NEAREST_M = 0.1
 _LOWEST = -1e9
@@ -101,14 +102,19 @@ def grounding_terms(pointing: Pointing, batch: Batch, config: GroundingConfig) -
     seen = pixels.any(dim=1)
     target = torch.cat([pixels, ~seen[:, None]], dim=1)
     likely = pointing.scores.masked_fill(~target, _LOWEST).logsumexp(dim=1)
-    weight = known.to(likely)
-    terms = {"pointing": -(likely * weight).sum() / weight.sum().clamp(min=1.0)}
+    terms = {"pointing": masked_mean(-likely, known)}
     if PARAPHRASES in batch:
-        terms["contrast"] = contrast(pointing, pixels, known & seen, sentence_matches(batch))
+        shard = batch.get(SHARD, known.long() * 0)
+        together = shard[:, None] == shard
+        terms["contrast"] = contrast(
+            pointing, pixels, known & seen, sentence_matches(batch), together
+        )
     return terms
 
 
-def contrast(pointing: Pointing, pixels: Tensor, usable: Tensor, matches: Tensor) -> Tensor:
+def contrast(
+    pointing: Pointing, pixels: Tensor, usable: Tensor, matches: Tensor, together: Tensor
+) -> Tensor:
     """How badly sentences and stations of a batch find each other [nat].
 
     Args:
@@ -117,19 +123,19 @@ def contrast(pointing: Pointing, pixels: Tensor, usable: Tensor, matches: Tensor
         usable: (B,) bool: it is in view.
         matches: (B, B) bool: row, the station of a sample; column, the sentence of a sample names
             it.
+        together: (B, B) bool: which samples are compared with each other.
     """
-    rows = torch.nonzero(usable).squeeze(1)
-    if len(rows) < 2:
-        return pointing.scores.sum() * 0.0
-    inside = pixels[rows].to(pointing.keys)
-    stations = (inside.unsqueeze(1) @ pointing.keys[rows]).squeeze(1) / inside.sum(1, keepdim=True)
-    scores = stations @ pointing.query.T  # (n, B)
-    named = matches[rows]
+    inside = pixels.to(pointing.keys)
+    stations = (inside.unsqueeze(1) @ pointing.keys).squeeze(1)
+    stations = stations / inside.sum(1, keepdim=True).clamp(min=1.0)
+    scores = stations @ pointing.query.T
+    compared = together & usable[:, None]
+    named = matches & compared
+    scores = scores.masked_fill(~compared, _LOWEST)
     positive = scores.masked_fill(~named, _LOWEST)
     by_station = scores.logsumexp(1) - positive.logsumexp(1)
-    spoken = named.any(dim=0)
-    by_sentence = (scores.logsumexp(0) - positive.logsumexp(0))[spoken]
-    return by_station.mean() + by_sentence.mean()
+    by_sentence = scores.logsumexp(0) - positive.logsumexp(0)
+    return masked_mean(by_station, usable) + masked_mean(by_sentence, named.any(dim=0))
 
 
 def sentence_matches(batch: Batch) -> Tensor:

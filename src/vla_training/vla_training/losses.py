@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.nn import functional
 
 from vla_core import keys
@@ -21,6 +21,7 @@ from vla_training.dataset.batch import DOCK_POSE_KNOWN, Batch
 from vla_training.grounding import GroundingConfig, grounding_terms
 from vla_training.models import Policy, PolicyOutput
 from vla_training.models.heads import HeadConfig
+from vla_training.weighted_means import masked_mean, weighted_mean
 
 REFERENCE: Final = "reference"
 TEACHER: Final = "teacher"
@@ -241,23 +242,3 @@ def docked_target(dock_pose: Tensor, tolerance: DockTolerance = DOCKED) -> Tenso
         & (across.abs() <= tolerance.lateral_m)
         & (heading.abs() <= tolerance.yaw_rad)
     )
-
-
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of the values where the mask is true; 0 if it is true nowhere."""
-    return weighted_mean(values, mask.to(values.dtype))
-
-
-def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Sum of the weighted values by the sum of the weights; 0 if that is 0.
-
-    Where several processes train together, the sum of the weights is the mean of theirs: the mean
-    of the processes' gradients is then that of one process with all samples, however the padding
-    is spread.
-    """
-    total = weights.detach().sum()
-    if torch.is_grad_enabled() and distributed.is_available() and distributed.is_initialized():
-        distributed.all_reduce(total)
-        total = total / distributed.get_world_size()
-    numerator = (values * weights).sum()
-    return numerator / torch.where(total > 0.0, total, 1.0)

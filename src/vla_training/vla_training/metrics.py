@@ -7,8 +7,9 @@ from torch import Tensor
 
 from vla_core import keys
 from vla_training.dataset.windows import DOCK_POSE_KNOWN, Batch, DockingDataset
-from vla_training.losses import LossConfig, masked_mean, policy_loss
+from vla_training.losses import LossConfig, policy_loss
 from vla_training.models import Policy
+from vla_training.weighted_means import masked_mean
 
 TERMINAL_DISTANCE_M = 0.4
 """Within this distance of the docked pose a step belongs to the terminal phase."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import ctypes
 import math
 import sys
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from vla_training.distribution import part_of, whole
 from vla_training.training_config import OptimizerConfig
+
+_FIRST_SHARE: Final = 1.0 / 25.0
+_LAST_SHARE: Final = _FIRST_SHARE / 1e4
 
 
 class WeightAverage:
@@ -88,22 +91,29 @@ def make_schedule(
     optimizer: torch.optim.Optimizer, config: OptimizerConfig, steps: int
 ) -> LRScheduler:
     """The learning rate of each of so many steps, see `OptimizerConfig.schedule`."""
-    if config.schedule == "onecycle":
-        return OneCycleLR(
-            optimizer,
-            max_lr=[group["lr"] for group in optimizer.param_groups],
-            total_steps=steps,
-            pct_start=config.warmup,
-            cycle_momentum=False,
-        )
-    rising = max(1, round(config.warmup * steps))
+    shares = {"onecycle": one_cycle, "cosine": warm_cosine}[config.schedule]
+    return LambdaLR(optimizer, lambda step: shares(step, steps, config.warmup))
 
-    def share(step: int) -> float:
-        if step < rising:
-            return (step + 1) / rising
-        return 0.5 + 0.5 * math.cos(math.pi * (step - rising + 1) / (steps - rising + 1))
 
-    return LambdaLR(optimizer, share)
+def one_cycle(step: int, steps: int, warmup: float) -> float:
+    """Share of the largest rate: a cosine up from 1/25, a cosine down to 4e-6."""
+    top = max(0.0, warmup * steps - 1.0)
+    if step <= top:
+        return _between(_FIRST_SHARE, 1.0, step / top if top else 1.0)
+    return _between(1.0, _LAST_SHARE, (step - top) / (max(steps - 1, step) - top))
+
+
+def warm_cosine(step: int, steps: int, warmup: float) -> float:
+    """Share of the largest rate: a line up, a cosine down to 0, which the step after last has."""
+    rising = max(1, round(warmup * steps))
+    if step < rising:
+        return (step + 1) / rising
+    return _between(1.0, 0.0, (step - rising + 1) / (steps - rising + 1))
+
+
+def _between(first: float, last: float, share: float) -> float:
+    """From first to last along half a cosine."""
+    return last + (first - last) * (0.5 + 0.5 * math.cos(math.pi * min(share, 1.0)))
 
 
 def keep_freed_memory() -> None:

@@ -51,6 +51,7 @@ class MaskedImages(nn.Module):
     def __init__(self, encoder: ImageEncoder, condition: int, patch: int, share: float) -> None:
         super().__init__()
         self.backbone = encoder.backbone
+        self.standardize = encoder.standardize  # moves to the device with this module
         self._pixels = encoder._pixels
         self._condition = condition
         self._patch, self._share = patch, share

@@ -33,7 +33,8 @@ class RunKeeper:
     Args:
         config: Of the run.
         data: Of the run.
-        twin: A policy of the same kind, to be given the averaged weights.
+        twin: A policy of the same kind, to be given the averaged weights; None in other processes
+            than the main one.
         device: That validates.
 
     Attributes:
@@ -42,7 +43,7 @@ class RunKeeper:
     """
 
     def __init__(
-        self, config: TrainingConfig, data: TrainingData, twin: Policy, device: torch.device
+        self, config: TrainingConfig, data: TrainingData, twin: Policy | None, device: torch.device
     ) -> None:
         self._config = config
         self._data = data
@@ -135,6 +136,7 @@ class RunKeeper:
 
     def _validate(self, checkpoint: Checkpoint) -> dict[str, float]:
         assert self._data.validation is not None
+        assert self._twin is not None
         self._twin.load_state_dict(checkpoint.weights)
         return offline_metrics(
             self._twin,

@@ -26,7 +26,6 @@ from vla_training.checkpoints import (
 from vla_training.dataset.prefetching import Prefetcher
 from vla_training.distribution import Processes
 from vla_training.errors import TrainingError
-from vla_training.guidance import Guides
 from vla_training.models import build_model
 from vla_training.optimization import (
     WeightAverage,
@@ -102,8 +101,8 @@ class Trainer:
         policy = build_model(config.model, data.contract, data.statistics, data.vocabulary)
         if config.initial:
             take_weights(policy, load_checkpoint(Path(config.initial)), data.vocabulary)
-        self._guides = Guides(config.loss, data.contract, data.vocabulary, device)
-        self._keeper = RunKeeper(config, self._batches, copy.deepcopy(policy).to(device), device)
+        twin = copy.deepcopy(policy).to(device) if self._processes.is_main else None
+        self._keeper = RunKeeper(config, self._batches, twin, device)
         if not self._processes.sharded:  # which wants contiguous weights
             policy.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._module = TrainingStep(policy, config)
@@ -172,7 +171,7 @@ class Trainer:
         self._module.train()
         losses: list[dict[str, Tensor]] = []
         for micro in range(config.accumulate):
-            batch = self._guides(batches.take())
+            batch = batches.take()
             torch.manual_seed(self._batches.seed(self._step * config.accumulate + micro))
             with self._processes.gradients(self._shared, micro == config.accumulate - 1):
                 loss, parts = self._shared(batch)

@@ -9,6 +9,7 @@ from pathlib import Path
 from vla_training.configuration import bounded, load
 from vla_training.dataset.augmentation import AugmentationConfig
 from vla_training.dataset.storage import STORAGES
+from vla_training.errors import ConfigurationError
 from vla_training.losses import LossConfig
 from vla_training.models import PolicyConfig
 
@@ -145,4 +146,11 @@ def load_training_config(
         ConfigurationError: Naming every mistake.
     """
     values = {"dataset": str(dataset), "output": str(output), "steps": steps, "seed": seed}
-    return load(TrainingConfig, preset, overrides, values)
+    try:
+        return load(TrainingConfig, preset, overrides, values)
+    except ConfigurationError as error:
+        if Path(dataset).is_file():
+            raise
+        # So that one run tells this, too; a valid configuration is checked when it is used.
+        missing = f"dataset {dataset} does not exist; make it with `vla convert`"
+        raise ConfigurationError(f"{error}; {missing}", [*error.mistakes, missing]) from error

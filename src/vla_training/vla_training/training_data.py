@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vla_training.dataset.augmentation import Augmentation
-from vla_training.dataset.batch import Batch
+from vla_training.dataset.batch import SHARD, Batch
 from vla_training.dataset.prefetching import Prefetcher
 from vla_training.dataset.sampling import ShuffledBatches
 from vla_training.dataset.storage import Storage
@@ -102,6 +102,7 @@ class TrainingData:
     def _shard(self, indices: Tensor, step: int, shard: int) -> Batch:
         generator = torch.Generator().manual_seed(shard_seed(self._config.seed, step, shard))
         batch = self.training.batch(indices, generator)
+        batch[SHARD] = torch.full((len(indices),), shard)
         batch = {key: value.to(self._device) for key, value in batch.items()}
         return self._augment(batch, generator)
 

@@ -81,6 +81,35 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
             "--threads": {"type": int, "default": 0, "metavar": "N", "help": "default: all cores"},
         },
     ),
+    "presets": Benchmark(
+        "vla_training.benchmarks.presets:run",
+        "presets trained on the same data, evaluated on the same episodes; goes on where it was",
+        {
+            "data": {"type": Path, "help": "data set", "metavar": "DATA.h5"},
+            "--presets": {"nargs": "+", "metavar": "NAME", "help": "or YAML files; default: all"},
+            "--seeds": {"type": int, "metavar": "N", "help": "trainings of each (default 3)"},
+            "--steps": {
+                "type": int,
+                "metavar": "N",
+                "help": "of a training; default: the preset's",
+            },
+            "--minutes": {
+                "type": float,
+                "metavar": "M",
+                "help": "of a training, in place of steps",
+            },
+            "--suite": {"default": "nominal", "metavar": "NAME", "help": "default: %(default)s"},
+            "--episodes": {"type": int, "metavar": "N", "help": "held-out seeds (default 100)"},
+            "--swap": {**_FLAG, "help": "with another station's sentence, too"},
+            "--set": {
+                "nargs": "+",
+                "default": (),
+                "metavar": "KEY=VALUE",
+                "help": "for all presets",
+            },
+            "--docs": {"type": Path, "metavar": "FILE.md", "help": "put the table in here, too"},
+        },
+    ),
     "sim": Benchmark(
         "vla_simulation.benchmarks:run",
         "simulation with camera, scanner and physics: real-time factor per core and on two",

@@ -92,8 +92,10 @@ def run(args: argparse.Namespace) -> int:
     size = sum(path.stat().st_size for path in bundle.path.rglob("*") if path.is_file())
     print(f"{bundle.path}: {size / 1e6:.1f} MB, contract {bundle.contract.hash[:12]}")
     for name, variant in bundle.manifest.variants.items():
-        verdict = "kept" if variant["kept"] else f"left out: {variant['reason']}"
-        print(f"  {name:<14} {variant['latency_ratio']['median']:.2f} of the time, {verdict}")
+        if variant["kept"]:
+            print(f"  {name}: kept, {variant['latency_ratio']['median']:.2f} of the time")
+        else:
+            print(f"  {name}: left out, {variant['reason']}")
     return 0
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from PIL import Image
 
 from vla_simulation.config import CONTROL_PERIOD_S
@@ -71,24 +73,36 @@ def measure_attention(
     except OSError as error:
         raise EvaluationError(f"folder {out} cannot be made: {error.strerror}") from error
     report: dict[str, Any] = {"policy": str(policy), "first_seed": seed, "suites": {}}
-    for suite in suites:
-        watched: list[EpisodeShares] = []
-        outcomes: dict[str, int] = {}
-        env = DockingEnv(suite, config=driver.hardware)
-        try:
-            with progress_bar(f"watching {suite}", episodes, progress) as bar:
-                for number in range(episodes):
-                    watcher = Watcher(env, runner, camera, draw=number < drawn)
-                    result = run_episode(env, driver, seed + number, watch=watcher)
-                    outcomes[result.outcome] = outcomes.get(result.outcome, 0) + 1
-                    watched.append(watcher.shares())
-                    _keep(watcher, out / f"{suite}_{seed + number}")
-                    bar.advance(result.outcome)
-        finally:
-            env.close()
-        report["suites"][suite] = {**summarise(watched), "outcomes": outcomes}
+    with _single_threaded():
+        for suite in suites:
+            watched: list[EpisodeShares] = []
+            outcomes: dict[str, int] = {}
+            env = DockingEnv(suite, config=driver.hardware)
+            try:
+                with progress_bar(f"watching {suite}", episodes, progress) as bar:
+                    for number in range(episodes):
+                        watcher = Watcher(env, runner, camera, draw=number < drawn)
+                        result = run_episode(env, driver, seed + number, watch=watcher)
+                        outcomes[result.outcome] = outcomes.get(result.outcome, 0) + 1
+                        watched.append(watcher.shares())
+                        _keep(watcher, out / f"{suite}_{seed + number}")
+                        bar.advance(result.outcome)
+            finally:
+                env.close()
+            report["suites"][suite] = {**summarise(watched), "outcomes": outcomes}
     write_json(report, out / "attention.json")
     return report
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """PyTorch on one thread meanwhile: on a batch of one, threads mostly wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _keep(watcher: Watcher, path: Path) -> None:

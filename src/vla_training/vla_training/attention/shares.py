@@ -115,13 +115,14 @@ def _by_station(shares: np.ndarray) -> dict[str, float]:
 
 def _times(attention: np.ndarray, pixels: np.ndarray) -> dict[str, float | None]:
     """Attention (E,) over pixels (E,): the ratio of their sums, and its interval."""
-    if pixels.sum() <= 0.0:
+    seen = pixels > 0.0
+    if not seen.any():
         return {"times": None, "low": None, "high": None}
-    rows = np.stack([attention, pixels], axis=1)
+    rows = np.stack([attention, pixels], axis=1)[seen]
     low, high = bootstrap_interval(rows, ratio_of_sums())
     known = bool(np.isfinite([low, high]).all())
     return {
-        "times": round(float(attention.sum() / pixels.sum()), 3),
+        "times": round(float(rows[:, 0].sum() / rows[:, 1].sum()), 3),
         "low": round(low, 3) if known else None,
         "high": round(high, 3) if known else None,
     }

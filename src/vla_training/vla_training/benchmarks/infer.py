@@ -18,7 +18,7 @@ import torch
 
 from vla_core import keys
 from vla_core.contract import Contract
-from vla_training.benchmarks.untrained import random_batch, untrained_policy
+from vla_training.benchmarks.untrained import random_batch, untrained_policy, vocabulary
 from vla_training.checkpoints import load_checkpoint
 from vla_training.configuration import preset_names
 from vla_training.dataset.batch import Batch
@@ -94,21 +94,23 @@ def run(
         torch.set_num_threads(threads)
 
 
-def _untrained(preset: str, contract: Path | None) -> tuple[Policy, Contract]:
+def _untrained(preset: str, contract: Path | None) -> tuple[Policy, Contract, int]:
     if contract is None:
         raise BenchmarkError("vla bench infer needs the robot's contract to make a preset for")
     robot = Contract.load(contract)
-    return untrained_policy(load_training_config("", "", preset=preset), robot).eval(), robot
+    policy = untrained_policy(load_training_config("", "", preset=preset), robot).eval()
+    return policy, robot, vocabulary().size
 
 
-def _trained(path: Path) -> tuple[Policy, Contract]:
+def _trained(path: Path) -> tuple[Policy, Contract, int]:
     state = load_checkpoint(path)
-    return state.policy(), state.contract
+    return state.policy(), state.contract, state.vocabulary.size
 
 
 def _measure(
     policy: Policy,
     contract: Contract,
+    words: int,
     graph: Path,
     *,
     rounds: int,
@@ -116,7 +118,9 @@ def _measure(
     compiled: bool,
 ) -> dict[str, Any]:
     batch = random_batch(contract, _FRAMES)
-    batch[keys.INSTRUCTION].clamp_(max=_words(policy) - 1)
+    # A trained policy may know less words than the made-up sentences have.
+    numbers = batch[keys.INSTRUCTION].clamp_(max=words - 1)
+    batch[keys.INSTRUCTION] = policy.language.deployed(numbers)
     export_onnx(policy, batch, graph)
     calls, missing = _calls(policy, graph, batch, compiled)
     with torch.inference_mode():
@@ -136,16 +140,6 @@ def _measure(
         "not_measured": missing,
         "within_limits": _within_limits(timings, ratios),
     }
-
-
-def _words(policy: Policy) -> int:
-    """How many word numbers a policy knows: a made-up sentence may have others."""
-    sizes = [
-        module.num_embeddings
-        for module in policy.language.modules()
-        if isinstance(module, torch.nn.Embedding)
-    ]
-    return min(sizes, default=1 << 62)
 
 
 def _within_limits(

@@ -13,3 +13,6 @@ DOCK_POSE_KNOWN: Final = "dock_pose_is_known"
 
 PARAPHRASES: Final = "paraphrases"
 """(B, P, L) int64: all sentences that command what a sample's does, its own too; 0 beyond them."""
+
+SHARD: Final = "shard"
+"""(B,) int64: samples of one shard may be compared with each other, see `training_data`."""

@@ -33,7 +33,7 @@ class TorchRunner:
     @torch.no_grad()
     def __call__(self, feeds: Feeds) -> np.ndarray:
         """The actions (1, H, A) float32 [m/s, rad/s]."""
-        self.observation = {name: torch.from_numpy(array) for name, array in feeds.items()}
+        self.observation = {name: torch.tensor(array) for name, array in feeds.items()}
         return self.policy.predict(self.observation).actions.numpy()
 
 

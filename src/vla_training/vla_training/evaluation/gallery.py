@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -97,17 +96,17 @@ class _Seeing:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self.hardware, self.options = driver.hardware, driver.options
-        self.reset, self.command = driver.reset, driver.command
+        self.interventions, self.inferences = driver.interventions, driver.inferences
 
-    @property
-    def interventions(self) -> Counter[str]:
-        """Of the safety envelope, by reason."""
-        return self._driver.interventions
+    def reset(self, env: DockingEnv) -> None:
+        """An episode begins."""
+        self._driver.reset(env)
 
-    @property
-    def inferences(self) -> int:
-        """How often a policy was asked."""
-        return self._driver.inferences
+    def command(self, env: DockingEnv) -> np.ndarray:
+        """The command (2,) [m/s, rad/s] for what the environment shows now."""
+        command = self._driver.command(env)
+        self.interventions, self.inferences = self._driver.interventions, self._driver.inferences
+        return command
 
     def planned(self, env: DockingEnv) -> np.ndarray:
         """What it intends, if it says so."""

@@ -14,11 +14,12 @@ from vla_core.bundle import write_bundle
 from vla_training.checkpoints import Checkpoint
 from vla_training.dataset.batch import Batch
 from vla_training.dataset.windows import DockingDataset
-from vla_training.errors import ExportError
+from vla_training.errors import EvaluationError, ExportError
 from vla_training.evaluation.evaluate import evaluate
 from vla_training.evaluation.report import disturbance_figures
 from vla_training.models import Policy
 from vla_training.onnx_graph import export_onnx, input_names
+from vla_training.onnx_session import make_runner
 from vla_training.variants.building import Source, build_variant
 from vla_training.variants.quantization_aware import fine_tune
 from vla_training.variants.selection import (
@@ -67,7 +68,7 @@ def make_variants(
         extra_files: Files that a bundle of the policy needs, by name.
 
     Raises:
-        ExportError: If a variant cannot be made.
+        ExportError: If fine-tuning fails, or the exact graph never docks in the episodes.
         DatasetError: If the data set cannot be used.
         EvaluationError: If an episode cannot run.
     """
@@ -86,10 +87,17 @@ def make_variants(
         aware = model.with_name("aware.onnx")
         export_onnx(tuned, frames, aware)
     source = Source(model, aware, {name: chosen[name].numpy() for name in names})
-    paths = {}
+    paths: dict[str, Path] = {}
+    failed: dict[str, dict[str, Any]] = {}
     for name in options.names:
-        paths[name] = model.with_name(file_name(name))
-        build_variant(name, source, paths[name])
+        path = model.with_name(file_name(name))
+        try:
+            build_variant(name, source, path)
+            make_runner(path)
+            paths[name] = path
+        except (ExportError, EvaluationError) as error:
+            # The exact graph is good all the same; the manifest says what became of this one.
+            failed[name] = {"kept": False, "reason": str(error)}
     feeds = {name: frames[name].numpy() for name in names}
     exact, measured = measure_variants(model, paths, feeds, state.contract.action)
     costs = (
@@ -103,7 +111,7 @@ def make_variants(
         if entry["kept"]:
             entry["file"] = file_name(name)
     kept = {file_name(name): paths[name] for name, entry in entries.items() if entry["kept"]}
-    return Variants(entries, kept)
+    return Variants({**entries, **failed}, kept)
 
 
 def _costs(

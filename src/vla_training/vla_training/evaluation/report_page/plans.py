@@ -16,6 +16,8 @@ from vla_training.evaluation.traces import Trace
 
 _WIDTH: Final = 420.0
 _LABEL: Final = 26.0
+_RIGHT: Final = 14.0
+_FAR_M: Final = 3.5
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,13 @@ class Window:
         starts = np.stack([trace.poses[0, :2] for trace in traces])
         side = max(0.9, float(np.abs(starts[:, 1]).max()) + 0.5)
         return cls(max(1.0, float(-starts[:, 0].min()) + 0.3), 0.55, side, 0.5)
+
+    @classmethod
+    def whole(cls, trace: Trace) -> Window:
+        """A window that shows all of one episode and the station, as far as it is near it."""
+        points = np.clip(trace.poses[:, :2], -_FAR_M, _FAR_M)
+        side = max(0.6, float(np.abs(points[:, 1]).max()) + 0.35)
+        return cls(max(0.8, float(-points[:, 0].min()) + 0.35), 0.55, side, 0.5)
 
     @property
     def scale(self) -> float:
@@ -81,7 +90,7 @@ def paths(results: Sequence[EpisodeResult], traces: Sequence[Trace], window: Win
 
 def fan(result: EpisodeResult, trace: Trace) -> str:
     """The way of one episode with the chunks that were intended on it."""
-    window = Window.around([trace])
+    window = Window.whole(trace)
     plans = "".join(
         f'<polyline class="plan" points="{_points(plan[:, :2], window, 0.0)}"/>'
         for plan in trace.plans
@@ -183,7 +192,7 @@ def _robot(pose: np.ndarray, window: Window, kind: str = "robot") -> str:
 
 def _picture(window: Window, *parts: str, unit: float = 1.0) -> str:
     return (
-        f'<svg class="plan-view" viewBox="{-_LABEL} -4 {_WIDTH + _LABEL + 8} '
+        f'<svg class="plan-view" viewBox="{-_LABEL} -4 {_WIDTH + _LABEL + _RIGHT} '
         f'{window.height + _LABEL + 4:.0f}" role="img">{_grid(window, unit)}'
         f'<svg width="{_WIDTH}" height="{window.height:.1f}">{"".join(parts)}</svg></svg>'
     )

@@ -128,6 +128,7 @@ class SentenceVectors(InstructionEncoder):
         # Components of a vector of length 1 are small beside other inputs.
         return self.sentence(vectors * self._scale)
 
+    @torch.compiler.disable
     def deployed(self, words: Tensor) -> Tensor:
         """Map word numbers (B, L) int64 to vectors (B, E) float32."""
         model = load_language_model(self._config)

@@ -1,0 +1,316 @@
+"""Presets side by side: trained, exported, evaluated, interrupted, and laid in a table."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_runs import TINY, TINY_PRESETS
+
+from vla_training.benchmarks import preset_runs, presets
+from vla_training.benchmarks.preset_figures import paired_figures
+from vla_training.benchmarks.preset_page import BEGIN, END, markdown
+from vla_training.benchmarks.preset_runs import PresetRun, Trials, train_apart
+from vla_training.benchmarks.preset_training import write_record
+from vla_training.configuration import to_dict
+from vla_training.errors import BenchmarkError, ConfigurationError
+from vla_training.training_config import load_training_config
+
+COMMON = ("threads=1", "batch_size=8", "precision=float32", "validation_samples=8")
+
+
+def tiny_files(folder: Path, *names: str) -> list[str]:
+    """Presets of the same parts, shrunk, as files."""
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        config = load_training_config("", "", preset=name, overrides=TINY_PRESETS[name])
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(to_dict(config)))
+    return [str(folder / f"{name}.yaml") for name in names]
+
+
+@pytest.fixture(scope="module")
+def compared(dataset, tmp_path_factory):
+    """Two presets, one seed."""
+    folder = tmp_path_factory.mktemp("compared")
+    docs = folder / "docs" / "presets.md"
+    docs.parent.mkdir()
+    docs.write_text(f"# Presets\n\nBefore.\n\n{BEGIN}\nold\n{END}\n\nAfter.\n")
+    options = {
+        "out": folder / "out",
+        "data": dataset,
+        "presets": tiny_files(folder / "presets", "docking", "mini_vla"),
+        "steps": 6,
+        "episodes": 2,
+        "swap": True,
+        "set": COMMON,
+        "docs": docs,
+    }
+    return options, presets.run(quick=True, **options)
+
+
+def test_every_preset_is_trained_exported_and_evaluated(compared):
+    options, summary = compared
+    assert summary["planned"] == summary["finished"] == 2
+    assert summary["failed"] == {}
+    assert list(summary["runs"]) == ["docking, seed 0", "mini_vla, seed 0"]
+    for name, figures in summary["presets"].items():
+        folder = options["out"] / name / "seed_0"
+        training = json.loads((folder / "training.json").read_text())
+        evaluation = json.loads((folder / "evaluation.json").read_text())
+        bundle = json.loads((folder / "bundle" / "manifest.json").read_text())
+        assert figures["steps"] == training["steps"] == bundle["training"]["steps"] == 6
+        assert training["samples"] == 48
+        assert figures["parameters"] == bundle["parameters"]
+        assert evaluation["held_out"]
+        assert [record["seed"] for record in evaluation["records"]] == [1_000_000, 1_000_001]
+        assert figures["success_rate"]["mean"] == evaluation["success_rate"]
+        assert figures["both_right_rate"]["mean"] == evaluation["both_right_rate"]
+        assert 50.0 < figures["peak_memory_mb"]["mean"] < 5000.0
+        assert 0.0 < figures["latency_ms"]["p50"] < 1000.0
+        assert 0.01 < figures["bundle_mb"] < 50.0
+    own = summary["against_reference"]["mini_vla"]["seeds"]["0"]
+    assert own["pairs"] == 2
+    assert json.loads((options["out"] / "summary.json").read_text()) == summary
+
+
+def test_the_table_goes_between_the_marks(compared):
+    options, summary = compared
+    text = options["docs"].read_text()
+    assert text.startswith(f"# Presets\n\nBefore.\n\n{BEGIN}\n2 of 2 runs are done.")
+    assert text.endswith(f"{END}\n\nAfter.\n")
+    assert "old" not in text
+    assert f"{summary['data']['training_episodes']} training episodes" in text
+    for name, figures in summary["presets"].items():
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` | 1 |")]
+        cells = [cell.strip() for cell in row.split("|")[1:-1]]
+        assert float(cells[2]) == 100.0 * figures["success_rate"]["mean"]
+        assert float(cells[-1]) == pytest.approx(figures["latency_ms"]["p50"], abs=0.01)
+    assert "images/presets.svg" in text
+    assert "mini_vla" in (options["docs"].parent / "images" / "presets.svg").read_text()
+    assert "(presets.svg)" in (options["out"] / "table.md").read_text()
+
+
+def test_what_is_done_is_not_done_again(compared, monkeypatch):
+    options, summary = compared
+
+    def refuse(*args, **how):
+        raise AssertionError("done before")
+
+    with monkeypatch.context() as patch:
+        for module, name in ((preset_runs.subprocess, "Popen"), (preset_runs, "export_bundle")):
+            patch.setattr(module, name, refuse)
+        patch.setattr(preset_runs, "evaluate", refuse)
+        again = presets.run(quick=True, **{**options, "docs": None})
+    assert again["runs"] == summary["runs"]
+    # Other episodes are another evaluation of the same trainings.
+    with monkeypatch.context() as patch:
+        patch.setattr(preset_runs.subprocess, "Popen", refuse)
+        fewer = presets.run(
+            quick=True,
+            **{**options, "docs": None, "episodes": 1, "presets": options["presets"][:1]},
+        )
+    assert fewer["runs"]["docking, seed 0"]["episodes"] == 1
+    assert (
+        fewer["runs"]["docking, seed 0"]["training_s"]
+        == (summary["runs"]["docking, seed 0"]["training_s"])
+    )
+    with pytest.raises(BenchmarkError, match="is of another training: steps was 6 and is 7"):
+        presets.run(quick=True, **{**options, "steps": 7, "docs": None})
+
+
+def test_a_training_that_fails_is_told_and_the_others_go_on(dataset, tmp_path):
+    files = tiny_files(tmp_path / "presets", "docking", "mdn")
+    bad = yaml.safe_load(Path(files[0]).read_text())
+    bad["optimizer"] |= {"learning_rate": 1.0, "clip_norm": 1000.0}
+    bad["loss"]["per_step"] = 1.0
+    Path(files[0]).write_text(yaml.safe_dump(bad))
+    # The folder of its checkpoint is a file: it cannot be written.
+    blocked = tmp_path / "out" / "docking" / "seed_0" / "training" / "checkpoint.pt"
+    blocked.mkdir(parents=True)
+    summary = presets.run(
+        quick=True, out=tmp_path / "out", data=dataset, presets=files, steps=4, episodes=1,
+        set=COMMON,
+    )  # fmt: skip
+    assert list(summary["presets"]) == ["mdn"]
+    assert "docking" in summary["failed"]["docking, seed 0"]
+    assert "Failed: docking, seed 0" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_a_killed_comparison_leaves_no_training_and_goes_on(dataset, tmp_path):
+    config = load_training_config(
+        dataset, tmp_path / "training", overrides=[*TINY, "steps=4000", "validate_every=5"]
+    )
+    write_record(tmp_path / "config.json", to_dict(config))
+    program = (
+        "import json, sys; from pathlib import Path\n"
+        "from vla_training.benchmarks.preset_runs import train_apart\n"
+        "from vla_training.configuration import from_dict\n"
+        "from vla_training.training_config import TrainingConfig\n"
+        "folder = Path(sys.argv[1])\n"
+        "config = json.loads((folder / 'config.json').read_text())\n"
+        "train_apart(from_dict(TrainingConfig, config, ''), 'hash', folder / 'training.json')\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+    checkpoint = tmp_path / "training" / "checkpoint.pt"
+    deadline = time.monotonic() + 120.0
+    while not checkpoint.is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    (child,) = [
+        int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        .read_text().split()
+    ]  # fmt: skip
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    while time.monotonic() < deadline and _is_alive(child):
+        time.sleep(0.05)
+    assert not _is_alive(child)
+    assert not (tmp_path / "training.json").exists()
+    log = tmp_path / "training" / "metrics.jsonl"
+    before = json.loads(log.read_text().splitlines()[0])
+    steps = json.loads(log.read_text().splitlines()[-1])["step"]
+    assert steps < 4000
+    # A shorter run of another configuration may not go on from it, and says so.
+    shorter = load_training_config(dataset, tmp_path / "training", overrides=[*TINY, "steps=8"])
+    with pytest.raises(BenchmarkError, match=r"failed: .*steps"):
+        train_apart(shorter, "hash", tmp_path / "training.json")
+    assert json.loads(log.read_text().splitlines()[0]) == before
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_an_equal_time_gives_the_faster_preset_more_steps(dataset, tmp_path, monkeypatch):
+    taken = {"docking": [0.5, 0.1, 0.2], "mini_vla": [0.02, 0.01, 0.04]}
+    order = []
+
+    def known(config, hashed, path):
+        name = path.parent.parent.name
+        order.append(name)
+        assert config.steps == 20
+        return taken[name][int(path.parent.name.removeprefix("probe_"))]
+
+    monkeypatch.setattr(presets, "seconds_per_step", known)
+    files = tiny_files(tmp_path, "docking", "mini_vla")
+    trainings = presets._Trainings(presets._sources(files), dataset, tmp_path, COMMON)
+    assert trainings.steps_in(60.0, "hash", 3) == {"docking": 300, "mini_vla": 3000}
+    assert order == ["docking", "mini_vla"] * 3
+
+
+def test_the_time_of_a_step_is_measured_in_a_real_training(dataset, tmp_path):
+    trainings = presets._Trainings(
+        presets._sources(tiny_files(tmp_path, "mini_vla")), dataset, tmp_path, COMMON
+    )
+    found = trainings.steps_in(10.0, "hash", 1)["mini_vla"]
+    record = json.loads((tmp_path / "mini_vla" / "probe_0" / "training.json").read_text())
+    rough = 10.0 / (record["training_s"] / record["steps"])
+    assert 0.8 * rough < found < 30.0 * rough  # the first steps are slower
+    assert not list(tmp_path.rglob("checkpoint.pt"))
+
+
+def made_up(folder: Path, outcomes: dict[str, list[list[int]]]) -> list[PresetRun]:
+    """Finished runs: successes by preset, training seed and episode."""
+    runs = []
+    for preset, seeds in outcomes.items():
+        for seed, successes in enumerate(seeds):
+            run = PresetRun(preset, seed, folder / preset / str(seed), None, "hash")
+            run.folder.mkdir(parents=True)
+            still = ("time_s", "longitudinal_error_mm", "lateral_error_mm", "yaw_error_deg")
+            starts = ("start_distance_m", "start_bearing_deg", "start_heading_deg")
+            records = [
+                {"seed": 1_000_000 + i, "swapped": False, "success": bool(success),
+                 **dict.fromkeys((*still, *starts), 1.0)}
+                for i, success in enumerate(successes)
+            ]  # fmt: skip
+            write_record(
+                run.folder / "evaluation.json",
+                {"policy": preset, "suite": "nominal", "held_out": True, "mode": "m",
+                 "latency_ticks": 1, "replan_steps": 2, "records": records},
+            )  # fmt: skip
+            runs.append(run)
+    return runs
+
+
+def test_presets_are_paired_with_the_reference_seed_by_seed(tmp_path):
+    outcomes = {
+        "docking": [[1] * 18 + [0] * 2] * 2,
+        "worse": [[1] * 2 + [0] * 18, [1] * 3 + [0] * 17],
+        "unsure": [[1] * 17 + [0] * 3, [1] * 2 + [0] * 18],
+        "equal": [[1] * 18 + [0] * 2] * 2,
+        "lucky": [[1] * 18 + [0, 1]],
+    }
+    found = paired_figures(made_up(tmp_path, outcomes), "docking")
+    assert list(found) == ["worse", "unsure", "equal", "lucky"]
+    worse = found["worse"]
+    assert worse["difference"] == pytest.approx(-0.775)
+    assert worse["low"] < -0.775 < worse["high"] < 0.0
+    assert [worse["seeds"][seed]["difference"] for seed in ("0", "1")] == [-0.8, -0.75]
+    # Adjusted for seven tests.
+    assert worse["seeds"]["0"]["adjusted_p"] == pytest.approx(7 * 2 / 2**16)
+    assert worse["verdict"] == "docks less often, from every training seed"
+    assert (
+        found["unsure"]["verdict"] == "docks less often from 1 of 2 training seeds, else not shown"
+    )
+    assert found["equal"]["verdict"] == "no difference is shown"
+    assert found["lucky"]["seeds"].keys() == {"0"}
+    assert found["lucky"]["verdict"] == "no difference is shown"
+
+
+def test_an_unfinished_comparison_has_a_table(compared):
+    _, summary = compared
+    runs = {"docking, seed 0": summary["runs"]["docking, seed 0"]}
+    part = {
+        **summary,
+        "finished": 1,
+        "runs": runs,
+        "presets": {"docking": {**summary["presets"]["docking"], "latency_ms": None}},
+        "against_reference": {},
+    }
+    text = markdown(part)
+    assert text.startswith("1 of 2 runs are done.")
+    assert "mini_vla" not in text
+    assert markdown({**part, "finished": 0, "runs": {}, "presets": {}}).startswith("0 of 2")
+
+
+def test_mistakes_are_told_before_anything_is_computed(dataset, tmp_path):
+    files = tiny_files(tmp_path / "presets", "docking", "mini_vla")
+    out = tmp_path / "out"
+    with pytest.raises(ConfigurationError) as caught:
+        presets.run(out=out, data=dataset, presets=files, set=["batch_size=7", "shards=2"])
+    assert [text.split(":")[0] for text in caught.value.mistakes] == ["docking", "mini_vla"]
+    with pytest.raises(BenchmarkError, match="--seeds is 0.*--steps and --minutes are both given"):
+        presets.run(out=out, data=dataset, presets=files, seeds=0, steps=5, minutes=1.0)
+    with pytest.raises(BenchmarkError, match="have equal names"):
+        presets.run(out=out, data=dataset, presets=[files[0], "docking"])
+    plain = tmp_path / "plain.md"
+    plain.write_text("# Nothing\n")
+    with pytest.raises(BenchmarkError, match="has no place for the table"):
+        presets.run(out=out, data=dataset, presets=files, docs=plain)
+    assert not out.exists()
+
+
+def test_a_damaged_record_is_told(dataset, tmp_path):
+    config = load_training_config(dataset, tmp_path / "training")
+    run = PresetRun("docking", 0, tmp_path, config, "hash")
+    (tmp_path / "training.json").write_text('{"config"')
+    with pytest.raises(BenchmarkError, match=r"training.json is damaged .*; delete it"):
+        run.training()
+    assert run.evaluation(Trials()) is None
+    write_record(tmp_path / "training.json", {"config": to_dict(config), "data": "other"})
+    with pytest.raises(BenchmarkError, match="the data set has other episodes"):
+        run.training()
+    # Where the files are does not matter.
+    write_record(
+        tmp_path / "training.json",
+        {"config": {**to_dict(config), "output": "x", "dataset": "y"}, "data": "hash"},
+    )
+    assert run.training()["config"]["output"] == "x"
+    assert os.listdir(tmp_path) == ["training.json"]
