@@ -3,12 +3,15 @@ import json
 import numpy as np
 import pytest
 import torch
+from html_pages import Page
+from PIL import Image
 
 from vla_core import keys
 from vla_simulation.environment import DockingEnv
 from vla_training.attention.gradients import gradient_maps
 from vla_training.attention.measure import _keep, attention_rows
 from vla_training.attention.overlay import overlay_picture
+from vla_training.attention.pictures import Look
 from vla_training.attention.shares import (
     EpisodeShares,
     attention_share,
@@ -21,6 +24,7 @@ from vla_training.evaluation.checkpoint_policy import load_checkpoint_policy
 from vla_training.evaluation.drivers import PolicyDriver
 from vla_training.evaluation.evaluate import evaluate, make_driver
 from vla_training.evaluation.report import EvaluationConfig
+from vla_training.evaluation.report_page.page import evaluation_page
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +160,18 @@ def test_pictures_are_kept_as_video_and_images(watched, tmp_path):
     _keep(watched, tmp_path / "nominal_7")
     assert (tmp_path / "nominal_7.mp4").stat().st_size > 1000
     assert {file.name for file in tmp_path.glob("*.png")} == {"nominal_7_0.png", "nominal_7_50.png"}
+
+
+def test_a_page_shows_where_it_looks(watched, tmp_path):
+    file = tmp_path / "look.webp"
+    Image.fromarray(watched.pictures[0]).save(file)
+    report = evaluate("expert", episodes=1, jobs=1, trace=True, progress=False)
+    looks = {"nominal": [Look("nominal", 7, file.read_bytes())]}
+    page = Page(evaluation_page({"nominal": report}, {}, looks))
+    assert "Where it looks" in page.texts
+    (source,) = (value for tag, name, value in page.attributes if (tag, name) == ("img", "src"))
+    assert source.startswith("data:image/webp;base64,")
+    assert "Where it looks" not in evaluation_page({"nominal": report}, {})
 
 
 def test_the_overlay_is_bright_where_the_attention_is():

@@ -1,8 +1,6 @@
 """Presets side by side: trained, exported, evaluated, interrupted, and laid in a table."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,7 +10,7 @@ import pytest
 import yaml
 from tiny_runs import TINY, TINY_PRESETS
 
-from vla_training.benchmarks import preset_runs, presets
+from vla_training.benchmarks import preset_runs, preset_training, presets
 from vla_training.benchmarks.preset_figures import paired_figures
 from vla_training.benchmarks.preset_page import BEGIN, END, markdown
 from vla_training.benchmarks.preset_runs import PresetRun, Trials, train_apart
@@ -47,6 +45,7 @@ def compared(dataset, tmp_path_factory):
         "steps": 6,
         "episodes": 2,
         "swap": True,
+        "jobs": 1,
         "set": COMMON,
         "docs": docs,
     }
@@ -123,72 +122,46 @@ def test_what_is_done_is_not_done_again(compared, monkeypatch):
         presets.run(quick=True, **{**options, "steps": 7, "docs": None})
 
 
-def test_a_training_that_fails_is_told_and_the_others_go_on(dataset, tmp_path):
-    files = tiny_files(tmp_path / "presets", "docking", "mdn")
-    bad = yaml.safe_load(Path(files[0]).read_text())
-    bad["optimizer"] |= {"learning_rate": 1.0, "clip_norm": 1000.0}
-    bad["loss"]["per_step"] = 1.0
-    Path(files[0]).write_text(yaml.safe_dump(bad))
-    # The folder of its checkpoint is a file: it cannot be written.
-    blocked = tmp_path / "out" / "docking" / "seed_0" / "training" / "checkpoint.pt"
-    blocked.mkdir(parents=True)
-    summary = presets.run(
-        quick=True, out=tmp_path / "out", data=dataset, presets=files, steps=4, episodes=1,
-        set=COMMON,
-    )  # fmt: skip
-    assert list(summary["presets"]) == ["mdn"]
-    assert "docking" in summary["failed"]["docking, seed 0"]
-    assert "Failed: docking, seed 0" in (tmp_path / "out" / "table.md").read_text()
+def test_a_training_that_fails_is_told_and_the_others_go_on(compared):
+    options, _ = compared
+    # What is written as a file is a folder there.
+    (options["out"] / "mdn" / "seed_0" / "training" / "config.yaml").mkdir(parents=True)
+    files = tiny_files(Path(options["presets"][0]).parent, "mdn", "docking")
+    summary = presets.run(quick=True, **{**options, "docs": None, "presets": files})
+    assert list(summary["presets"]) == ["docking"]
+    assert (summary["planned"], summary["finished"]) == (2, 1)
+    assert "cannot be written" in summary["failed"]["mdn, seed 0"]
+    assert "Failed: mdn, seed 0: " in (options["out"] / "table.md").read_text()
 
 
-def test_a_killed_comparison_leaves_no_training_and_goes_on(dataset, tmp_path):
-    config = load_training_config(
-        dataset, tmp_path / "training", overrides=[*TINY, "steps=4000", "validate_every=5"]
+def test_a_training_ends_with_its_parent_and_goes_on(dataset, tmp_path):
+    more = ("steps=400", "validate_every=20", "validation_samples=8")
+    config = load_training_config(dataset, tmp_path / "training", overrides=[*TINY, *more])
+    wanted, record = tmp_path / "wanted.json", tmp_path / "training.json"
+    write_record(wanted, {"config": to_dict(config), "data": "hash"})
+    process = subprocess.Popen(
+        [sys.executable, "-m", preset_training.__name__, str(wanted), str(record)],
+        stdin=subprocess.PIPE,
     )
-    write_record(tmp_path / "config.json", to_dict(config))
-    program = (
-        "import json, sys; from pathlib import Path\n"
-        "from vla_training.benchmarks.preset_runs import train_apart\n"
-        "from vla_training.configuration import from_dict\n"
-        "from vla_training.training_config import TrainingConfig\n"
-        "folder = Path(sys.argv[1])\n"
-        "config = json.loads((folder / 'config.json').read_text())\n"
-        "train_apart(from_dict(TrainingConfig, config, ''), 'hash', folder / 'training.json')\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
-    checkpoint = tmp_path / "training" / "checkpoint.pt"
-    deadline = time.monotonic() + 120.0
-    while not checkpoint.is_file() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    (child,) = [
-        int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        .read_text().split()
-    ]  # fmt: skip
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    while time.monotonic() < deadline and _is_alive(child):
-        time.sleep(0.05)
-    assert not _is_alive(child)
-    assert not (tmp_path / "training.json").exists()
+    while not (tmp_path / "training" / "checkpoint.pt").is_file():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.stdin.close()  # as when the parent is killed
+    assert process.wait(60.0) == 1
+    assert not record.exists()
     log = tmp_path / "training" / "metrics.jsonl"
-    before = json.loads(log.read_text().splitlines()[0])
-    steps = json.loads(log.read_text().splitlines()[-1])["step"]
-    assert steps < 4000
-    # A shorter run of another configuration may not go on from it, and says so.
-    shorter = load_training_config(dataset, tmp_path / "training", overrides=[*TINY, "steps=8"])
-    with pytest.raises(BenchmarkError, match=r"failed: .*steps"):
-        train_apart(shorter, "hash", tmp_path / "training.json")
-    assert json.loads(log.read_text().splitlines()[0]) == before
+    first = log.read_text().splitlines()[0]
+    found = train_apart(config, "hash", record)
+    assert found["steps"] == 400
+    assert log.read_text().splitlines()[0] == first
+    assert [json.loads(line)["step"] for line in log.open()] == list(range(20, 401, 20))
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
+        "training.json",
+        "wanted.json",
+    ]
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def test_an_equal_time_gives_the_faster_preset_more_steps(dataset, tmp_path, monkeypatch):
+def test_an_equal_time_gives_the_faster_preset_more_steps(tmp_path, monkeypatch):
     taken = {"docking": [0.5, 0.1, 0.2], "mini_vla": [0.02, 0.01, 0.04]}
     order = []
 
@@ -200,7 +173,7 @@ def test_an_equal_time_gives_the_faster_preset_more_steps(dataset, tmp_path, mon
 
     monkeypatch.setattr(presets, "seconds_per_step", known)
     files = tiny_files(tmp_path, "docking", "mini_vla")
-    trainings = presets._Trainings(presets._sources(files), dataset, tmp_path, COMMON)
+    trainings = presets._Trainings(presets._sources(files), Path("data.h5"), tmp_path, COMMON)
     assert trainings.steps_in(60.0, "hash", 3) == {"docking": 300, "mini_vla": 3000}
     assert order == ["docking", "mini_vla"] * 3
 
@@ -286,7 +259,7 @@ def test_mistakes_are_told_before_anything_is_computed(dataset, tmp_path):
     with pytest.raises(ConfigurationError) as caught:
         presets.run(out=out, data=dataset, presets=files, set=["batch_size=7", "shards=2"])
     assert [text.split(":")[0] for text in caught.value.mistakes] == ["docking", "mini_vla"]
-    with pytest.raises(BenchmarkError, match="--seeds is 0.*--steps and --minutes are both given"):
+    with pytest.raises(BenchmarkError, match=r"--seeds is 0.*--steps and --minutes are both given"):
         presets.run(out=out, data=dataset, presets=files, seeds=0, steps=5, minutes=1.0)
     with pytest.raises(BenchmarkError, match="have equal names"):
         presets.run(out=out, data=dataset, presets=[files[0], "docking"])
@@ -297,8 +270,8 @@ def test_mistakes_are_told_before_anything_is_computed(dataset, tmp_path):
     assert not out.exists()
 
 
-def test_a_damaged_record_is_told(dataset, tmp_path):
-    config = load_training_config(dataset, tmp_path / "training")
+def test_a_damaged_record_is_told(tmp_path):
+    config = load_training_config("data.h5", tmp_path / "training")
     run = PresetRun("docking", 0, tmp_path, config, "hash")
     (tmp_path / "training.json").write_text('{"config"')
     with pytest.raises(BenchmarkError, match=r"training.json is damaged .*; delete it"):
@@ -313,4 +286,4 @@ def test_a_damaged_record_is_told(dataset, tmp_path):
         {"config": {**to_dict(config), "output": "x", "dataset": "y"}, "data": "hash"},
     )
     assert run.training()["config"]["output"] == "x"
-    assert os.listdir(tmp_path) == ["training.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["training.json"]

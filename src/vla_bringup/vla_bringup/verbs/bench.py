@@ -101,6 +101,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
             "--suite": {"default": "nominal", "metavar": "NAME", "help": "default: %(default)s"},
             "--episodes": {"type": int, "metavar": "N", "help": "held-out seeds (default 100)"},
             "--swap": {**_FLAG, "help": "with another station's sentence, too"},
+            "--jobs": {"type": int, "metavar": "N", "help": "of the episodes; default: all cores"},
             "--set": {
                 "nargs": "+",
                 "default": (),
@@ -129,7 +130,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         child = names.add_parser(name, help=benchmark.help, description=benchmark.help)
         child.add_argument("--quick", action="store_true", help="less of everything: for a look")
         child.add_argument(
-            "--out", type=Path, metavar="DIR", help="folder for what is measured with (temporary)"
+            "--out",
+            type=Path,
+            metavar="DIR",
+            help="folder for what is measured with (temporary; of presets: out/presets)",
         )
         child.add_argument("--json", metavar="FILE", help="write the figures here; - prints them")
         for flag, how in benchmark.options.items():

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from PIL import Image
 
 from vla_simulation.config import CONTROL_PERIOD_S
@@ -18,7 +16,7 @@ from vla_simulation.viewer.video import open_video
 from vla_training.attention.shares import EpisodeShares, summarise
 from vla_training.attention.watching import EVERY_TICKS, Watcher, camera_of
 from vla_training.errors import EvaluationError
-from vla_training.evaluation.checkpoint_policy import load_checkpoint_policy
+from vla_training.evaluation.checkpoint_policy import load_checkpoint_policy, single_threaded
 from vla_training.evaluation.drivers import PolicyDriver
 from vla_training.evaluation.report import write_json
 from vla_training.evaluation.rollouts import run_episode
@@ -73,7 +71,7 @@ def measure_attention(
     except OSError as error:
         raise EvaluationError(f"folder {out} cannot be made: {error.strerror}") from error
     report: dict[str, Any] = {"policy": str(policy), "first_seed": seed, "suites": {}}
-    with _single_threaded():
+    with single_threaded():
         for suite in suites:
             watched: list[EpisodeShares] = []
             outcomes: dict[str, int] = {}
@@ -92,17 +90,6 @@ def measure_attention(
             report["suites"][suite] = {**summarise(watched), "outcomes": outcomes}
     write_json(report, out / "attention.json")
     return report
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """PyTorch on one thread meanwhile: on a batch of one, threads mostly wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _keep(watcher: Watcher, path: Path) -> None:

@@ -78,6 +78,13 @@ class Watcher:
         for name, share in shares.items():
             self._attention[name] = self._attention.get(name, 0.0) + share
 
+    def picture(self) -> np.ndarray:
+        """What the policy looks at now, see `overlay_picture`."""
+        areas = station_areas(self.env.render_segmentation(), self.env.scene.goal, self.camera)
+        maps = self._maps()
+        shares = {name: attention_share(each, areas) for name, each in maps.items()}
+        return self._picture(maps, areas, areas.mean((1, 2)), shares)
+
     def shares(self) -> EpisodeShares:
         """What was seen up to now."""
         return EpisodeShares(

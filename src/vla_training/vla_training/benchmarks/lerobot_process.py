@@ -42,8 +42,11 @@ class LerobotAct:
         self._process, self._errors = process, errors
         self.hello = self._answer()
 
-    def step(self) -> float:
+    def __call__(self, index: int = 0) -> float:
         """Have it take one optimizer step; returns the loss.
+
+        Args:
+            index: Not used: every step is alike.
 
         Raises:
             BenchmarkError: If it died.

@@ -20,6 +20,14 @@ from vla_training.latency import Timing, time_in_turns
 from vla_training.onnx_session import load_policy, make_runner
 
 ERRORS: Final = ("longitudinal_error_mm", "lateral_error_mm", "yaw_error_deg")
+_SPREAD: Final = (
+    "success_rate",
+    "both_right_rate",
+    "same_station_twice_rate",
+    "training_s",
+    "samples_per_s",
+    "peak_memory_mb",
+)
 _FRAMES: Final = 32
 _SENTENCE: Final = "dock at the red charging station"
 
@@ -68,11 +76,9 @@ def preset_figures(
         `bundle_mb` and `steps`.
     """
     figures = [found[run.name] for run in runs]
-    spread = ("success_rate", "both_right_rate", "same_station_twice_rate")
-    spread += ("training_s", "samples_per_s", "peak_memory_mb")
     return {
         "seeds": len(runs),
-        **{name: _spread([each.get(name) for each in figures]) for name in spread},
+        **{name: _spread([each.get(name) for each in figures]) for name in _SPREAD},
         **_pooled_errors(runs),
         **{name: figures[0][name] for name in ("parameters", "bundle_mb", "steps")},
     }
@@ -82,8 +88,8 @@ def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
     known = [value for value in values if value is not None]
     if not known:
         return None
-    figures = {"mean": np.mean(known), "lowest": min(known), "highest": max(known)}
-    return {name: round(float(value), 4) for name, value in figures.items()}
+    figures = {"mean": sum(known) / len(known), "lowest": min(known), "highest": max(known)}
+    return {name: round(value, 4) for name, value in figures.items()}
 
 
 def _pooled_errors(runs: Sequence[PresetRun]) -> dict[str, float | None]:

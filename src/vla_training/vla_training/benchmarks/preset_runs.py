@@ -36,12 +36,14 @@ class Trials:
         episodes: Held-out seeds, the same for all policies.
         swap: Also with another station's sentence.
         parity_frames: On which a graph is compared with PyTorch.
+        jobs: Processes of the episodes; None for one per core.
     """
 
     suite: str = "nominal"
     episodes: int = 100
     swap: bool = False
     parity_frames: int = PARITY_FRAMES
+    jobs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,9 @@ class PresetRun:
                 parity_frames=trials.parity_frames,
             )
         if self.evaluation(trials) is None:
-            report = evaluate(bundle, trials.suite, trials.episodes, swap=trials.swap)
+            report = evaluate(
+                bundle, trials.suite, trials.episodes, swap=trials.swap, jobs=trials.jobs
+            )
             write_record(self.folder / EVALUATION_RECORD, report.to_dict())
 
 

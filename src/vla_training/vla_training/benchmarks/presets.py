@@ -121,6 +121,7 @@ def run(
     suite: str = "nominal",
     episodes: int | None = None,
     swap: bool = False,
+    jobs: int | None = None,
     set: Sequence[str] = (),
     docs: Path | None = None,
 ) -> dict[str, Any]:
@@ -138,6 +139,7 @@ def run(
         suite: Of the episodes.
         episodes: Held-out seeds; 100 if it is None.
         swap: Run every episode with another station's sentence, too.
+        jobs: Processes of the episodes; None for one per core.
         set: `key=value` overrides that all presets share.
         docs: Markdown file that receives the table between its marks.
 
@@ -159,7 +161,7 @@ def run(
     if docs is not None:
         check_docs(docs)
     out = out or DEFAULT_OUT
-    trials = Trials(suite, episodes, swap, 64 if quick else PARITY_FRAMES)
+    trials = Trials(suite, episodes, swap, 64 if quick else PARITY_FRAMES, jobs)
     trainings = _Trainings(_sources(presets), data, out, tuple(set))
     trainings.check(steps)
     with DatasetFile(data) as file:

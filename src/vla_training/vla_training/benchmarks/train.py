@@ -140,10 +140,7 @@ def _compare(
     if not quick:
         steps |= {f"without_{part}": OurStep(equal, contract, without=part) for part in WITHOUT}
     with lerobot_act(python, contract, equal, threads) as lerobot:
-        calls: dict[str, Callable[[int], Any]] = {
-            **{name: lambda index, step=step: step() for name, step in steps.items()},
-            "lerobot": lambda index: lerobot.step(),
-        }
+        calls: dict[str, Callable[[int], Any]] = {**steps, "lerobot": lerobot}
         rounds, per_round = (2, 1) if quick else (8, 3)
         timings = time_in_turns(calls, rounds, per_round, warm_up=1)
         hello = lerobot.hello

@@ -56,8 +56,12 @@ class OurStep:
         self._clip_norm = config.optimizer.clip_norm
         self.parameters = sum(parameter.numel() for parameter in policy.parameters())
 
-    def __call__(self) -> float:
-        """Take a step; returns the loss."""
+    def __call__(self, index: int = 0) -> float:
+        """Take a step; returns the loss.
+
+        Args:
+            index: Not used: every step is alike.
+        """
         loss, _ = self._module(self._batch)
         loss.backward()
         clip_grad_norm_(self._policy.parameters(), self._clip_norm)

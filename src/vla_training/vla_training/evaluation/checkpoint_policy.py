@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +59,14 @@ def _as_bundle(state: Checkpoint, path: Path) -> PolicyBundle:
     return PolicyBundle(
         path, state.contract, state.statistics, state.vocabulary, manifest, model_path=path
     )
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """PyTorch on one thread meanwhile: on a batch of one, threads mostly wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

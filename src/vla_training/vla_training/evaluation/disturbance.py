@@ -144,7 +144,7 @@ def _frames_of_episode(env: DockingEnv, contract: Contract, seed: int) -> list[F
         if env.truth.docked or env.truth.collision:
             break
         move = env.step if tick in sensing else env.advance
-        move(np.float32(expert_action(env.truth.dock_from_base)))
+        move(np.array(expert_action(env.truth.dock_from_base), np.float32))
         if tick in sensing:
             for sample in env.samples():
                 if sample.key in contract.keys:

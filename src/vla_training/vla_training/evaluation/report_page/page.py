@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from vla_training import __version__
 from vla_training.errors import EvaluationError
@@ -19,19 +19,35 @@ from vla_training.evaluation.report_page.figures import (
     path_figures,
     start_tables,
 )
-from vla_training.pages.elements import NOTHING, document, note, number, section, table, tiles
+from vla_training.pages.elements import (
+    NOTHING,
+    data_uri,
+    document,
+    figure,
+    note,
+    number,
+    section,
+    table,
+    tiles,
+)
+
+if TYPE_CHECKING:
+    from vla_training.attention.pictures import Look
 
 _SENTENCES: Final = {"none": "just the charger"}
 
 
 def evaluation_page(
-    reports: Mapping[str, EvaluationReport], clips: Mapping[str, Sequence[Clip]]
+    reports: Mapping[str, EvaluationReport],
+    clips: Mapping[str, Sequence[Clip]],
+    looks: Mapping[str, Sequence[Look]] | None = None,
 ) -> str:
     """The page of an evaluation.
 
     Args:
         reports: By suite, with traces.
         clips: Of failures, by suite.
+        looks: Where the policy looks, by suite.
     """
     first = next(iter(reports.values()))
     values = {suite: report.to_dict() for suite, report in reports.items()}
@@ -42,6 +58,7 @@ def evaluation_page(
     for suite, report in reports.items():
         title = [f'<h2 class="suite">{escape(suite)}</h2>'] if several else []
         parts += [*title, *_suite(report, values[suite], clips.get(suite, ()))]
+        parts.append(_looks((looks or {}).get(suite, ())))
     return document(f"Evaluation of {Path(first.config.policy).name}", parts)
 
 
@@ -111,6 +128,22 @@ def _suite(report: EvaluationReport, values: Mapping[str, Any], clips: Sequence[
         chunk_fans(report),
         _interventions(report),
     ]
+
+
+def _looks(looks: Sequence[Look]) -> str:
+    """Where the policy looks."""
+    if not looks:
+        return ""
+    pictures = "".join(
+        figure(f"seed {look.seed}", f'<img src="{data_uri("image/webp", look.picture)}" alt="">')
+        for look in looks
+    )
+    remark = note(
+        "The policy's image with the attention of each of its readers, at the start and half way; "
+        "the station that the sentence names is outlined in green. The number says how much more "
+        "of the attention than of the pixels is on it; `vla attention` measures that."
+    )
+    return section("Where it looks", f'<div class="looks">{pictures}</div>', remark)
 
 
 def _headline(values: Mapping[str, Any]) -> str:
