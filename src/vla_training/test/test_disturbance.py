@@ -8,7 +8,8 @@ from vla_core.keys import IMAGE, ODOMETRY, SCAN
 from vla_training.errors import EvaluationError
 from vla_training.evaluation.disturbance import disturbance_names, make_disturbances
 from vla_training.evaluation.evaluate import evaluate
-from vla_training.evaluation.report import disturbance_figures, summary_table
+from vla_training.evaluation.figures import disturbance_figures
+from vla_training.evaluation.report import summary_table
 
 NAMES = ("shuffle_image", "shuffle_odometry", "no_scan")
 

@@ -36,7 +36,8 @@ class TorchRunner:
     def __call__(self, feeds: Feeds) -> np.ndarray:
         """The actions (1, H, A) float32 [m/s, rad/s]."""
         self.observation = {name: torch.tensor(array) for name, array in feeds.items()}
-        return self.policy.predict(self.observation).actions.numpy()
+        with single_threaded():
+            return self.policy.predict(self.observation).actions.numpy()
 
 
 def load_checkpoint_policy(path: str | Path) -> tuple[ChunkPolicy, TorchRunner]:

@@ -16,7 +16,7 @@ from vla_training.dataset.batch import Batch
 from vla_training.dataset.windows import DockingDataset
 from vla_training.errors import EvaluationError, ExportError
 from vla_training.evaluation.evaluate import evaluate
-from vla_training.evaluation.report import disturbance_figures
+from vla_training.evaluation.figures import disturbance_figures
 from vla_training.models import Policy
 from vla_training.onnx_graph import export_onnx, input_names
 from vla_training.onnx_session import make_runner

@@ -129,7 +129,7 @@ def choose(
         exact: Times of the exact graph.
         measured: Measurements by name.
         costs: From the names of the variants that are fast enough to what each costs in paired
-            episodes, as `report.disturbance_figures` gives it; None to decide by the actions.
+            episodes, as `figures.disturbance_figures` gives it; None to decide by the actions.
 
     Returns:
         By name the entry of the manifest, but for the file: `kept`, `reason`, `latency_ms`,
