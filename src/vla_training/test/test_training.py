@@ -176,7 +176,7 @@ def test_all_mistakes_of_a_configuration_are_told_together(tmp_path):
 
 def test_values_that_contradict_each_other_are_told(tmp_path):
     with pytest.raises(
-        ConfigurationError, match="model: width 128 is not divisible by fusion.heads 3"
+        ConfigurationError, match=r"model: width 128 is not divisible by fusion\.heads 3"
     ):
         load_training_config("d.h5", tmp_path, overrides=["model.fusion.heads=3"])
 

@@ -85,9 +85,8 @@ def run(args: argparse.Namespace) -> int:
     for name, value in result.metrics.items():
         print(f"  {name:<28} {value:.5g}")
     if result.best:
-        print(
-            f"{result.best}: {result.selection['successes']} docked, step {result.selection['step']}"
-        )
+        best = result.selection
+        print(f"{result.best}: {best['successes']} docked, step {best['step']}")
     return 0
 
 

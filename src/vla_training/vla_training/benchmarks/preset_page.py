@@ -199,7 +199,7 @@ def _against(summary: Mapping[str, Any]) -> list[str]:
         low, high = figures["low"], figures["high"]
         interval = "" if low is None else f" ({100 * low:+.1f} to {100 * high:+.1f})"
         tests = [
-            f"{seed}: {100 * each['difference']:+.1f}, p = {p_text(each['adjusted_p'])}"
+            f"{seed}: {100 * each['difference']:+.1f} (p: {p_text(each['adjusted_p'])})"
             for seed, each in figures["seeds"].items()
         ]
         rows.append(

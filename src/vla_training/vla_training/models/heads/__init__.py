@@ -37,11 +37,10 @@ def build_head(
             f"model.head.horizon is {config.horizon}, but a chunk of the contract has "
             f"{chunk_length} steps; choose at most {chunk_length}, or 0 for all"
         )
-    section = {"flow": config.flow, "cvae": config.cvae}.get(config.kind)
-    if section is not None and width % section.heads:
+    heads = {"flow": config.flow.heads, "cvae": config.cvae.heads}.get(config.kind, 1)
+    if width % heads:
         mistakes.append(
-            f"model.head.{config.kind}.heads is {section.heads}, but has to divide the width "
-            f"{width}"
+            f"model.head.{config.kind}.heads is {heads}, but has to divide the width {width}"
         )
     if mistakes:
         raise ConfigurationError("; ".join(mistakes), mistakes)
