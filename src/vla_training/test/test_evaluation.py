@@ -212,6 +212,7 @@ def test_a_policy_for_another_robot_is_refused(bundle, tmp_path):
     class Slower:
         path = tmp_path
         vocabulary = bundle.vocabulary
+        encoder_path = None
         contract = type(bundle.contract).from_dict(
             {
                 **bundle.contract.to_dict(),

@@ -61,7 +61,7 @@ def test_every_preset_is_trained_exported_and_evaluated(compared):
         folder = options["out"] / name / "seed_0"
         training = json.loads((folder / "training.json").read_text())
         evaluation = json.loads((folder / "evaluation.json").read_text())
-        bundle = json.loads((folder / "bundle" / "manifest.json").read_text())
+        bundle = json.loads((folder / "bundle" / "manifest.json").read_text())["extra"]
         assert figures["steps"] == training["steps"] == bundle["training"]["steps"] == 6
         assert training["samples"] == 48
         assert figures["parameters"] == bundle["parameters"]
@@ -126,7 +126,7 @@ def test_a_training_that_fails_is_told_and_the_others_go_on(compared):
     options, _ = compared
     # What is written as a file is a folder there.
     (options["out"] / "mdn" / "seed_0" / "training" / "config.yaml").mkdir(parents=True)
-    files = tiny_files(Path(options["presets"][0]).parent, "mdn", "docking")
+    files = [*tiny_files(options["out"].parent / "presets", "mdn"), options["presets"][0]]
     summary = presets.run(quick=True, **{**options, "docs": None, "presets": files})
     assert list(summary["presets"]) == ["docking"]
     assert (summary["planned"], summary["finished"]) == (2, 1)

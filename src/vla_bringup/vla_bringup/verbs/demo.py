@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--contract", type=Path, default=default_contract(), help="robot's contract"
     )
-    parser.add_argument("--suite", default="single", help="suite (default %(default)s)")
+    parser.add_argument("--suite", default="nominal", help="suite (default %(default)s)")
     parser.add_argument(
         "--seed",
         type=int,
