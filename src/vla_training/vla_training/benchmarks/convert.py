@@ -39,15 +39,15 @@ FULL_GB: Final = 18.0
 
 _BAG_S: Final = 14.0
 _BYTES_PER_S: Final = 1.25e6
-_MB: Final = 1e6
 _CHILD: Final = """
-import resource, sys
+import sys
 from pathlib import Path
 from vla_core.contract import Contract
+from vla_training.benchmarks.memory import peak_memory_mb
 from vla_training.conversion.pipeline import ConversionSummary, convert
 contract = Contract.load(sys.argv[1])
 convert([Path(sys.argv[2])], Path(sys.argv[3]), contract, jobs=1, progress=False, strict=True)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_memory_mb())
 """
 
 
@@ -238,7 +238,7 @@ def _peak_memory(
         )
         if done.returncode:
             raise BenchmarkError(f"converting {bag} failed: {done.stderr.strip().splitlines()[-1]}")
-        found[round(gigabytes, 3)] = int(done.stdout) * 1024 / _MB
+        found[round(gigabytes, 3)] = float(done.stdout)
         shutil.rmtree(bag)
         shutil.rmtree(folder / "memory")
     slope, base = np.polyfit(list(found), list(found.values()), 1)

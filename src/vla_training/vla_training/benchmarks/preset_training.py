@@ -12,16 +12,15 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 
 from vla_core.errors import VlaError
+from vla_training.benchmarks.memory import peak_memory_mb
 from vla_training.configuration import from_dict
 from vla_training.trainer import train
 from vla_training.training_config import TrainingConfig
-
-_STATUS: Final = Path("/proc/self/status")
 
 
 def main(arguments: list[str]) -> int:
@@ -45,7 +44,7 @@ def main(arguments: list[str]) -> int:
         "samples_per_s": round(result.samples / max(result.duration_s, 1e-9), 2),
         "parameters": result.parameters,
         "metrics": result.metrics,
-        "peak_memory_mb": _peak_memory_mb(),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
         "load": [round(load, 2) for load in (load_before, os.getloadavg()[0])],
     }
     if torch.cuda.is_available():
@@ -69,16 +68,6 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 def _end_with_parent() -> None:
     os.read(0, 1)
     os._exit(1)
-
-
-def _peak_memory_mb() -> float | None:
-    """Largest resident size so far; None where the system does not say it."""
-    # ru_maxrss begins with that of the process that started this one.
-    if not _STATUS.is_file():
-        return None
-    lines = _STATUS.read_text("ascii").splitlines()
-    kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-    return round(kilobytes * 1024 / 1e6, 1)
 
 
 if __name__ == "__main__":
