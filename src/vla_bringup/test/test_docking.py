@@ -24,8 +24,8 @@ def test_up_docks_records_and_ends(vla, tmp_path):
     program = vla(
         "up",
         "dock",
-        "instruction:=dock at the blue charger",
-        "seed:=1000000",
+        "instruction:=park on the white charger",
+        "seed:=1000001",
         "record:=true",
         f"record_directory:={tmp_path / 'bags'}",
         "shutdown_when_done:=true",
@@ -44,9 +44,9 @@ def test_up_docks_records_and_ends(vla, tmp_path):
 
 
 def test_dock_verb_in_a_namespace(vla):
-    graph = vla("up", "dock", "namespace:=robot_1", "seed:=1000004")
+    graph = vla("up", "dock", "namespace:=robot_1", "seed:=1000006")
     graph.wait_for("all active")
-    client = vla("dock", "drive to the orange charging station", "--namespace", "robot_1", "--json")
+    client = vla("dock", "take the red charger", "--namespace", "robot_1", "--json")
     assert client.wait(60) == 0, client.output + client.errors
     result = json.loads(client.output)
     assert result["success"]

@@ -141,8 +141,8 @@ def test_arguments_are_shown(launch):
 def test_launch_docks(launch):
     program = launch(
         "dock.launch.py",
-        "instruction:=dock at the blue charger",
-        "seed:=1000000",
+        "instruction:=park on the white charger",
+        "seed:=1000001",
         "shutdown_when_done:=true",
     )
     assert program.wait(90) == 0, program.output + program.errors
