@@ -44,9 +44,9 @@ def test_up_docks_records_and_ends(vla, tmp_path):
 
 
 def test_dock_verb_in_a_namespace(vla):
-    graph = vla("up", "dock", "namespace:=robot_1", "seed:=1000006")
+    graph = vla("up", "dock", "namespace:=robot_1", "seed:=1000007")
     graph.wait_for("all active")
-    client = vla("dock", "take the red charger", "--namespace", "robot_1", "--json")
+    client = vla("dock", "park on the white charger", "--namespace", "robot_1", "--json")
     assert client.wait(60) == 0, client.output + client.errors
     result = json.loads(client.output)
     assert result["success"]
