@@ -137,7 +137,7 @@ def _arguments(*own: Argument, seed: int) -> tuple[Argument, ...]:
         Argument("contract", str(default_contract()), "Contract of the robot (YAML file)"),
         Argument("namespace", "", "Namespace of all nodes and relative topics"),
         Argument("use_sim_time", "false", "Take the time from /clock", _BOOLEAN),
-        Argument("suite", "nominal", "Simulator: suite that the start and the scene are drawn from"),
+        Argument("suite", "nominal", "Simulator: suite that scene and start are drawn from"),
         Argument("seed", str(seed), "Simulator: seed of the start and the scene"),
         Argument(
             "log_level",
