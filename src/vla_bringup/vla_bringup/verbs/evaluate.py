@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy",
         default=str(default_policy()),
-        help="bundle, `expert`, `fiducial` or `scan_matching` (default: the shipped bundle)",
+        help="bundle, checkpoint, `expert`, `fiducial` or `scan_matching` (default: shipped)",
     )
     parser.add_argument(
         "--suite",

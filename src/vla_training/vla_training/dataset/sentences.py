@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vla_core.language import Vocabulary
 from vla_training.dataset.layout import EpisodeRecord
@@ -42,11 +43,11 @@ class EpisodeSentences:
         self._sentences = torch.tensor([numbers[s] for group in groups for s in group])
         self._counts = torch.tensor([len(group) for group in groups])
         self._first = self._counts.cumsum(0) - self._counts
-        most = int(self._counts.max())
-        self._ways = torch.zeros(len(groups), most, self._words.shape[1], dtype=self._words.dtype)
-        for row, (first, count) in enumerate(zip(self._first, self._counts, strict=True)):
-            self._ways[row, :count] = self._words[self._sentences[first : first + count]].cpu()
-        self._ways = self._ways.to(device)
+        # The row after the last sentence is empty.
+        self._words = functional.pad(self._words, (0, 0, 0, 1))
+        ways = torch.full((len(groups), int(self._counts.max())), len(encoded))
+        ways[torch.arange(ways.shape[1]) < self._counts[:, None]] = self._sentences
+        self._ways = ways.to(device)
 
     def of(self, episodes: Tensor) -> Tensor:
         """The sentences that were given in episodes (B,): (B, L) int64 word numbers."""
@@ -67,7 +68,7 @@ class EpisodeSentences:
 
     def ways(self, episodes: Tensor) -> Tensor:
         """All sentences of episodes (B,), padded with 0: (B, P, L) int64 word numbers."""
-        return self._ways[episodes.to(self._ways.device)]
+        return self._words[self._ways[episodes.to(self._ways.device)]]
 
     def _encoded(self, places: Tensor) -> Tensor:
         return self._words[self._sentences[places].to(self._words.device)]
