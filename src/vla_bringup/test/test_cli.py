@@ -1,6 +1,8 @@
 """The `vla` command itself: help, usage, errors."""
 
+import ctypes
 import json
+import os
 import signal
 
 import pytest
@@ -67,6 +69,25 @@ def test_what_a_verb_raises(monkeypatch, capsys):
     assert "Python module torch is not installed" in capsys.readouterr().err
     with pytest.raises(ZeroDivisionError):
         run(ZeroDivisionError())
+
+
+def test_ctrl_c_in_a_foreign_function(monkeypatch, capsys):
+    class Interrupting:
+        @classmethod
+        def from_param(cls, _value):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def run(_args):
+        puts = ctypes.CDLL(None).puts
+        puts.argtypes = [Interrupting]
+        puts(b"never printed")
+
+    monkeypatch.setattr(doctor, "run", run)
+    with pytest.raises(ctypes.ArgumentError):
+        run(None)
+    assert cli.main(["doctor"]) == 130
+    assert capsys.readouterr().err == "\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_show_args_as_json(capsys):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module, metadata
-from types import ModuleType
-from typing import Final
+from types import FrameType, ModuleType
+from typing import Final, NoReturn
 
 from vla_core.errors import VlaError
 
@@ -111,8 +113,9 @@ def _version() -> str:
 
 def _run(parsed: argparse.Namespace, module: ModuleType) -> int:
     try:
-        code = module.run(parsed)
-        sys.stdout.flush()
+        with _interruptible():
+            code = module.run(parsed)
+            sys.stdout.flush()
     except VlaError as error:
         return _fail(parsed.verb, str(error))
     except ModuleNotFoundError as error:
@@ -129,6 +132,39 @@ def _run(parsed: argparse.Namespace, module: ModuleType) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     return int(code)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the block with KeyboardInterrupt, whatever it surfaces as inside.
+
+    Where it strikes in a conversion of ctypes, as in every OpenGL call, it arrives as an
+    ArgumentError.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # ignored, or somebody else's: `vla` runs inside of another program
+        return
+    seen = False
+
+    def interrupt(_signum: int, _frame: FrameType | None) -> NoReturn:
+        nonlocal seen
+        seen = True
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except Exception as error:
+        if seen:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        # A verb may have set a handler of its own.
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _fail(verb: str, message: str) -> int:
