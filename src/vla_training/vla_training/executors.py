@@ -71,12 +71,20 @@ def _in_processes(
                 futures = [pool.submit(function, job) for job in jobs]
         else:
             # One of the processes is this one: it would idle while the others start.
+            others = [
+                partial(
+                    _elsewhere,
+                    stack.enter_context(ProcessPoolExecutor(1, mp_context=context)),
+                    function,
+                )
+                for _ in range(processes - 1)
+            ]
+            # Two places each: with one, another process would wait for this one's interpreter
+            # lock between its jobs.
             places: SimpleQueue[Callable[[Job], Result]] = SimpleQueue()
-            places.put(function)
-            for _ in range(processes - 1):
-                pool = stack.enter_context(ProcessPoolExecutor(1, mp_context=context))
-                places.put(partial(_elsewhere, pool, function))
-            threads = stack.enter_context(ThreadPoolExecutor(processes))
+            for place in (function, *others, *others):
+                places.put(place)
+            threads = stack.enter_context(ThreadPoolExecutor(2 * processes - 1))
             futures = [threads.submit(_at_a_free_place, places, job) for job in jobs]
         try:
             for future in as_completed(futures):

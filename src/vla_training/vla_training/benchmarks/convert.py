@@ -93,7 +93,7 @@ def run(
         long_bag = write_long_bag(folder / "long", rules, 60.0 if quick else 300.0)
         answer["long_bag"] = _against_floor([long_bag], folder, rules, rounds)
         shutil.rmtree(long_bag)
-        answer["processes"] = _speed_up(folder, rules, 40 if quick else 200, 1 if quick else 3)
+        answer["processes"] = _speed_up(folder, rules, 40 if quick else 400, 1 if quick else 3)
         sizes = (0.2, 0.4) if quick else (0.25, 0.5, 1.0)
         answer["memory"] = _peak_memory(folder, contract, rules, (*sizes, 10.0) if full else sizes)
     return answer

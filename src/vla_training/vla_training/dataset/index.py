@@ -132,8 +132,6 @@ def training_statistics(
 ) -> PartStatistics:
     """Statistics of the training rows; all episodes of a bag are in one group and thus split."""
     training = {e.bag_sha256 for e in episodes if e.split == TRAINING}
-    total: PartStatistics = {}
-    for part in parts:
-        if part.head.bag_sha256 in training:
-            total = statistics.merged(total, part.statistics)
-    return total
+    return statistics.merged_all(
+        [part.statistics for part in parts if part.head.bag_sha256 in training]
+    )

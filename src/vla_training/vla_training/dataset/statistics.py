@@ -189,6 +189,14 @@ def merged(total: PartStatistics, part: PartStatistics) -> dict[str, KeyStatisti
     return result
 
 
+def merged_all(parts: Sequence[PartStatistics]) -> dict[str, KeyStatistics]:
+    """Statistics of the rows of all parts; in pairs, since merging takes as long as both are."""
+    while len(parts) > 1:
+        pairs = [merged(*parts[i : i + 2]) for i in range(0, len(parts) - 1, 2)]
+        parts = [*pairs, *parts[2 * len(pairs) :]]
+    return dict(parts[0]) if parts else {}
+
+
 def normalizing(total: PartStatistics, contract: Contract) -> Statistics:
     """The moments, with the contract's way to normalise each key."""
     methods = {stream.key: stream.normalization for stream in contract.streams}

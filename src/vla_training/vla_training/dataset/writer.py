@@ -163,10 +163,10 @@ class DatasetWriter:
         """
         split = SplitChoice(validation_fraction, test_fraction, split_seed)
         self._records = split.apply(self._records)
-        total: PartStatistics = {}
-        for record, part in zip(self._records, self._statistics, strict=True):
-            if record.split == TRAINING:
-                total = statistics.merged(total, part)
+        recorded = zip(self._records, self._statistics, strict=True)
+        total = statistics.merged_all(
+            [part for record, part in recorded if record.split == TRAINING]
+        )
         write_head(self._file, self._contract, self._records, total, split)
         self._file.attrs["provenance"] = json.dumps(provenance or {})
         self._context.__exit__(None, None, None)
