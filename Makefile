@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 IN_ENV := source env.sh &&
 
-.PHONY: help setup build demo test lint format clean
+.PHONY: help setup build demo test lint format docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z ]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,9 @@ lint: setup  ## ruff, mypy
 
 format: setup  ## rewrite the sources in the project's format
 	@$(IN_ENV) ruff check --fix . ; ruff format .
+
+docs: setup  ## build the documentation as a site, in out/site
+	@scripts/docs/build.sh
 
 clean:  ## remove what was built and installed in this tree
 	rm -rf build install log out .venv .setup.log .setup.lock

@@ -20,6 +20,7 @@ setup(
     entry_points={
         "console_scripts": [
             "recorder_node = vla_recorder.recorder_node:main",
+            "command_mux = vla_recorder.teleop.command_mux:main",
         ],
     },
 )

@@ -43,7 +43,7 @@ def test_up_docks_records_and_ends(vla, tmp_path):
     assert (bags[0] / "metadata.yaml").is_file()
 
 
-def test_dock_verb_in_a_namespace(vla):
+def test_dock_and_undock_verbs_in_a_namespace(vla):
     graph = vla("up", "dock", "namespace:=robot_1", "seed:=1000007")
     graph.wait_for("all active")
     client = vla("dock", "park on the white charger", "--namespace", "robot_1", "--json")
@@ -52,6 +52,13 @@ def test_dock_verb_in_a_namespace(vla):
     assert result["success"]
     assert result["error_code"] == 0
     assert abs(result["lateral_error_m"]) <= 0.010
+    assert 0.0 < result["contact_speed_mps"] < 0.1
+
+    client = vla("undock", "--namespace", "robot_1", "--distance", "0.4", "--json")
+    assert client.wait(60) == 0, client.output + client.errors
+    result = json.loads(client.output)
+    assert result["success"]
+    assert result["backed_m"] == pytest.approx(0.4, abs=0.05)
 
 
 def test_demo_leaves_table_pictures_and_bags(vla, tmp_path):

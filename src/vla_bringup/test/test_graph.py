@@ -37,6 +37,17 @@ def test_robot_instead_of_simulator():
     ]
 
 
+def test_person_may_take_over_only_if_asked():
+    graph = build("dock", teleop="true", namespace="robot")
+    mux, policy = graph.node("command_mux"), graph.node("vla_policy")
+    assert (mux.namespace, mux.lifecycle, mux.on_exit) == ("/robot", False, OnExit.FAIL)
+    assert policy.remappings == (("cmd_vel", "policy/cmd_vel"),)
+    assert not build("dock").has("command_mux")
+    assert build("dock").node("vla_policy").remappings == ()
+    recorder = build("dock", record="true").node("vla_recorder")
+    assert "driver" in recorder.parameters["extra_topics"]
+
+
 def test_manager_knows_the_order_of_the_lifecycle_nodes():
     graph = build("dock", record="true")
     managed = [spec for spec in graph.nodes if spec.lifecycle]

@@ -9,12 +9,14 @@ import rclpy
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.node import Node
+from std_msgs.msg import Empty
 from std_srvs.srv import Trigger
 
 from vla_bringup.graph import NodeSpec
 from vla_bringup.node_process import node_command
 from vla_bringup.resources import default_contract
 from vla_bringup.waiting import WaitTimeout, wait_for_result, wait_for_service
+from vla_policy_node.parameters import PolicyParameters
 
 EXPERT = NodeSpec("vla_simulation", "expert_node", "docking_expert")
 
@@ -61,6 +63,17 @@ class Observer:
     def state(self, name):
         return self.call(GetState, f"{name}/get_state").current_state.id
 
+    def heartbeats(self, seconds):
+        """How many the manager publishes in this time, that others stop without."""
+        heard = []
+        topic = PolicyParameters().manager_heartbeat_topic
+        subscription = self.node.create_subscription(Empty, topic, heard.append, 10)
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s:
+            rclpy.spin_once(self.node, timeout_sec=0.05)
+        self.node.destroy_subscription(subscription)
+        return len(heard)
+
     def is_active(self):
         return self.call(Trigger, "lifecycle_manager/is_active").success
 
@@ -78,6 +91,7 @@ def test_up_in_order_and_down_in_reverse(run, tmp_path, observer):
         "docking_expert: activated",
     ]
     assert observer.is_active()
+    assert observer.heartbeats(2.0) >= 5
     assert observer.state("vla_recorder") == State.PRIMARY_STATE_ACTIVE
     program.signal(signal.SIGINT)
     assert program.wait(10) == 0

@@ -17,8 +17,17 @@ from vla_core.errors import VlaError
 # Every verb is a module of this name, with _ for -, in vla_bringup.verbs with HELP, add_arguments()
 # and run().
 GROUPS: Final = {
-    "run": ("demo", "up", "dock", "sim"),
-    "data": ("collect", "rollout", "inspect", "convert", "merge", "to-lerobot", "from-lerobot"),
+    "run": ("demo", "up", "dock", "undock", "teleop", "sim", "serve"),
+    "data": (
+        "collect",
+        "rollout",
+        "inspect",
+        "view",
+        "convert",
+        "merge",
+        "to-lerobot",
+        "from-lerobot",
+    ),
     "learn": (
         "pretrain",
         "train",

@@ -7,7 +7,7 @@ parameter or an argument is added here and nowhere else. Nothing here imports RO
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
@@ -19,6 +19,8 @@ from vla_bringup.graph_arguments import (
     GraphError,
     GraphOptions,
 )
+from vla_bringup.resources import rviz_configuration
+from vla_core.contract import Contract
 
 ParameterValue = bool | int | float | str | list[str]
 
@@ -28,9 +30,12 @@ POLICY: Final = "vla_policy"
 RECORDER: Final = "vla_recorder"
 EXPERT: Final = "docking_expert"
 DOCK_CLIENT: Final = "dock_client"
+RVIZ: Final = "rviz"
+COMMAND_MUX: Final = "command_mux"
 
 # Recorded beside the contract's topics, where somebody publishes them.
 _SIMULATION_TOPICS: Final = ["ground_truth/state", "battery_state"]
+_DRIVER_TOPIC: Final = "driver"
 
 
 class OnExit(Enum):
@@ -52,6 +57,7 @@ class NodeSpec:
         namespace: ROS namespace, empty or starting with a slash.
         parameters: parameter values by name.
         remappings: pairs (from, to).
+        arguments: of the executable, before those of ROS.
         lifecycle: whether the lifecycle manager brings it up.
         order: position in that order; smaller comes first.
         on_exit: what its end means for the graph.
@@ -64,6 +70,7 @@ class NodeSpec:
     namespace: str = ""
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     remappings: tuple[tuple[str, str], ...] = ()
+    arguments: tuple[str, ...] = ()
     lifecycle: bool = False
     order: int = 0
     on_exit: OnExit = OnExit.FAIL
@@ -107,18 +114,25 @@ class Graph:
 def dock_graph(options: GraphOptions) -> Graph:
     """Simulator or robot, policy, and where asked for the recorder and a client that docks."""
     nodes = _simulator(options)
-    nodes.append(
-        _node(
-            options,
-            "vla_policy_node",
-            "policy_node",
-            POLICY,
-            {"policy": str(options.policy), "contract": str(options.contract)},
-            order=30,
-        )
+    policy = _node(
+        options,
+        "vla_policy_node",
+        "policy_node",
+        POLICY,
+        {"policy": str(options.policy), "contract": str(options.contract)},
+        order=30,
     )
+    unmanaged = []
+    if options.teleop:
+        topic = Contract.load(options.contract).action.topic
+        policy = replace(policy, remappings=((topic, f"policy/{topic.lstrip('/')}"),))
+        unmanaged.append(_command_mux(options))
+    if options.rviz:
+        unmanaged.append(_rviz(options))
+    nodes.append(policy)
     if options.record:
-        nodes.append(_recorder(options, [f"{POLICY}/status", *_SIMULATION_TOPICS]))
+        topics = [f"{POLICY}/status", _DRIVER_TOPIC, *_SIMULATION_TOPICS]
+        nodes.append(_recorder(options, topics))
     client = None
     if options.instruction:
         client = NodeSpec(
@@ -134,7 +148,7 @@ def dock_graph(options: GraphOptions) -> Graph:
             on_exit=OnExit.FINISH if options.shutdown_when_done else OnExit.IGNORE,
             log_level=options.log_level,
         )
-    return _graph("dock", options, nodes, client)
+    return _graph("dock", options, nodes, *unmanaged, *([client] if client else []))
 
 
 def record_graph(options: GraphOptions) -> Graph:
@@ -144,7 +158,7 @@ def record_graph(options: GraphOptions) -> Graph:
             "driver:=expert needs sim:=mujoco: the expert steers by the simulator's true pose; "
             "use driver:=none where a person drives"
         )
-    nodes = [*_simulator(options), _recorder(options, _SIMULATION_TOPICS)]
+    nodes = [*_simulator(options), _recorder(options, [_DRIVER_TOPIC, *_SIMULATION_TOPICS])]
     if options.driver == "expert":
         nodes.append(
             _node(
@@ -217,6 +231,20 @@ def _recorder(options: GraphOptions, extra_topics: Sequence[str]) -> NodeSpec:
     return _node(options, "vla_recorder", "recorder_node", RECORDER, parameters, order=20)
 
 
+def _rviz(options: GraphOptions) -> NodeSpec:
+    """RViz; whoever closes its window ends nothing else."""
+    return NodeSpec(
+        package="rviz2",
+        executable="rviz2",
+        name=RVIZ,
+        namespace=options.namespace,
+        parameters={"use_sim_time": options.use_sim_time},
+        arguments=("-d", str(rviz_configuration())),
+        on_exit=OnExit.IGNORE,
+        log_level=options.log_level,
+    )
+
+
 def _node(
     options: GraphOptions,
     package: str,
@@ -237,9 +265,18 @@ def _node(
     )
 
 
-def _graph(
-    name: str, options: GraphOptions, nodes: list[NodeSpec], client: NodeSpec | None = None
-) -> Graph:
+def _command_mux(options: GraphOptions) -> NodeSpec:
+    return NodeSpec(
+        package="vla_recorder",
+        executable="command_mux",
+        name=COMMAND_MUX,
+        namespace=options.namespace,
+        parameters={"use_sim_time": options.use_sim_time, "contract": str(options.contract)},
+        log_level=options.log_level,
+    )
+
+
+def _graph(name: str, options: GraphOptions, nodes: list[NodeSpec], *unmanaged: NodeSpec) -> Graph:
     managed = tuple(sorted(nodes, key=lambda spec: spec.order))
     manager = NodeSpec(
         package="vla_bringup",
@@ -249,4 +286,4 @@ def _graph(
         parameters={"node_names": [spec.name for spec in managed]},
         log_level=options.log_level,
     )
-    return Graph(name, (*managed, manager, *([client] if client else [])))
+    return Graph(name, (*managed, manager, *unmanaged))

@@ -36,11 +36,13 @@ class GraphOptions:
     namespace: str = ""
     use_sim_time: bool = False
     record: bool = False
+    teleop: bool = False
     record_directory: Path = Path("out/recordings")
     driver: str = "expert"
     suite: str = "nominal"
     seed: int = 1_000_000
     shutdown_when_done: bool = False
+    rviz: bool = False
     log_level: str = "info"
 
     @classmethod
@@ -169,8 +171,15 @@ DOCK_ARGUMENTS: Final = _arguments(
     ),
     _RECORD_DIRECTORY,
     Argument(
+        "teleop",
+        "false",
+        "Let a person take over with `vla teleop`: the policy's commands pass the command mux",
+        _BOOLEAN,
+    ),
+    Argument(
         "shutdown_when_done", "false", "End the graph when `instruction` is carried out", _BOOLEAN
     ),
+    Argument("rviz", "false", "Open RViz on the graph, where rviz2 is installed", _BOOLEAN),
     seed=1_000_000,
 )
 RECORD_ARGUMENTS: Final = _arguments(

@@ -67,6 +67,7 @@ def node_action(spec: NodeSpec) -> Node:
         exec_name=spec.name,
         parameters=[dict(spec.parameters)],
         remappings=list(spec.remappings),
+        arguments=list(spec.arguments),
         ros_arguments=["--log-level", spec.log_level],
         output="screen",
         additional_env={"PYTHONUNBUFFERED": "1"},

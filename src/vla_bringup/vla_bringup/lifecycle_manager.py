@@ -20,15 +20,18 @@ from typing import Final
 import rclpy
 from lifecycle_msgs.msg import State, Transition
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
+from std_msgs.msg import Empty
 from std_srvs.srv import Trigger
 
 from vla_bringup.managed_node import ErrorLog, ManagedNode, NodeError
 from vla_core.errors import VlaError
 
 SPIN_PERIOD_S: Final = 0.05
+HEARTBEAT_PERIOD_S: Final = 0.2
 # "cannot configure: ..." in a node's log, where the sentence around it says so already.
 _CANNOT: Final = re.compile(r"^cannot [\w ]+: ")
 
@@ -74,6 +77,14 @@ class LifecycleManager(Node):
         self._nodes = tuple(ManagedNode(self, name) for name in names)
         self._active = False
         self.create_service(Trigger, "~/is_active", self._on_is_active)
+        # Whoever drives a robot stops when this falls silent. Every wait here spins, so that it
+        # goes on during transitions, too.
+        heartbeat = self.create_publisher(Empty, "~/heartbeat", 1)
+        self.create_timer(
+            HEARTBEAT_PERIOD_S,
+            lambda: heartbeat.publish(Empty()),
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
 
     # ------------------------------------------------------------------ parameters
 

@@ -32,7 +32,7 @@ def node_command(spec: NodeSpec) -> list[str]:
     Raises:
         GraphError: the package or its executable is not installed.
     """
-    command = [str(find_executable(spec.package, spec.executable)), "--ros-args"]
+    command = [str(find_executable(spec.package, spec.executable)), *spec.arguments, "--ros-args"]
     command += ["-r", f"__node:={spec.name}"]
     if spec.namespace:
         command += ["-r", f"__ns:={spec.namespace}"]

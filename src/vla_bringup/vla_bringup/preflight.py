@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from vla_bringup.domain_claim import claim_domain, release_domain
-from vla_bringup.graph import LIFECYCLE_MANAGER, POLICY, SIMULATOR, Graph
+from vla_bringup.graph import LIFECYCLE_MANAGER, POLICY, RVIZ, SIMULATOR, Graph
 from vla_bringup.graph_arguments import GraphOptions
 from vla_core.bundle import PolicyBundle
 from vla_core.contract import Contract
@@ -34,6 +34,8 @@ def check_graph(graph: Graph, options: GraphOptions) -> None:
         VlaError: the first thing that is wrong, with its remedy.
     """
     domain_id = current_domain_id()
+    if graph.has(RVIZ):
+        _check_rviz()
     if graph.has(POLICY):
         check_policy(options.policy, options.contract)
     else:
@@ -59,6 +61,18 @@ def _probe(graph: Graph, domain_id: int) -> None:
             if process is not None and process.poll() is None:
                 process.kill()
                 process.wait()
+
+
+def _check_rviz() -> None:
+    from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+
+    try:
+        get_package_prefix("rviz2")
+    except PackageNotFoundError:
+        raise PreflightError(
+            "rviz:=true needs rviz2, which is not installed: install ros-jazzy-rviz2 on a system "
+            "with ROS 2, or leave it out; `vla view` shows recordings without it"
+        ) from None
 
 
 def release(options: GraphOptions) -> None:

@@ -9,7 +9,7 @@ PACKAGE = "vla_bringup"
 
 
 def share_directory() -> Path:
-    """Folder that holds ``contracts``, ``policies`` and ``launch``.
+    """Folder that holds ``contracts``, ``policies``, ``launch`` and more.
 
     Three homes, tried in this order: a colcon or ROS installation (found by its index), the
     interpreter's prefix (``pip install``), the source tree.
@@ -35,6 +35,11 @@ def share_directory() -> Path:
 def default_policy() -> Path:
     """Directory of the shipped policy bundle."""
     return share_directory() / "policies" / "docking"
+
+
+def rviz_configuration() -> Path:
+    """What RViz shows of a graph."""
+    return share_directory() / "rviz" / "docking.rviz"
 
 
 def default_contract() -> Path:

@@ -73,16 +73,23 @@ def test_when_inference_is_due():
     leading = buffer(ExecutionMode.OPEN_LOOP, lead_ns=2 * PERIOD)
     receding = buffer(ExecutionMode.RECEDING_HORIZON)
     slower = buffer(ExecutionMode.TEMPORAL_ENSEMBLE, replan_steps=4)
-    for each in (open_loop, leading, receding, slower):
+    blending = buffer(ExecutionMode.REAL_TIME_CHUNKING, replan_steps=3)
+    for each in (open_loop, leading, receding, slower, blending):
         assert each.needs_inference(0)
         each.add(0, chunk(0))
         assert not each.needs_inference(0)
         assert each.needs_inference(10 * PERIOD)
     due = {
         name: next(tick for tick in range(11) if each.needs_inference(tick * PERIOD))
-        for name, each in [("o", open_loop), ("l", leading), ("r", receding), ("s", slower)]
+        for name, each in [
+            ("o", open_loop),
+            ("l", leading),
+            ("r", receding),
+            ("s", slower),
+            ("b", blending),
+        ]
     }
-    assert due == {"o": 10, "l": 8, "r": 1, "s": 4}
+    assert due == {"o": 10, "l": 8, "r": 1, "s": 4, "b": 3}
 
 
 def test_ensemble_weights_are_those_of_act():
@@ -175,7 +182,7 @@ def test_an_action_is_always_one_that_a_chunk_has_for_this_moment(history, mode,
         if action is None:
             continue
         assert known, "neither before a chunk begins nor after it ends"
-        if mode is ExecutionMode.TEMPORAL_ENSEMBLE:
+        if mode in (ExecutionMode.TEMPORAL_ENSEMBLE, ExecutionMode.REAL_TIME_CHUNKING):
             assert (action >= np.min(known, axis=0) - 1e-9).all()
             assert (action <= np.max(known, axis=0) + 1e-9).all()
         else:

@@ -30,9 +30,29 @@ STATION_COUNT: Final = "vla.station_count"
 SUITE: Final = "vla.suite"
 NOISE: Final = "vla.noise"
 """Scale of the noise on the executed command."""
+START_NS: Final = "vla.start_ns"
+"""Bag time at which the episode begins; what is earlier is pre-roll."""
+REPAIRED: Final = "vla.repaired"
+"""What was done to finish a bag whose recording was cut off."""
+
+JOURNAL_FILE: Final = "recording.jsonl"
+"""In the folder of a bag that was not closed: what the recorder knew about it, the last whole line
+being valid. Locked (flock) while the recorder writes."""
 
 WRITTEN_BY_RECORDER: Final = frozenset(
-    {INSTRUCTION, OUTCOME, NOTE, OPERATOR, ROBOT, CONTRACT, CONTRACT_HASH, SOFTWARE, TOPICS}
+    {
+        INSTRUCTION,
+        OUTCOME,
+        NOTE,
+        OPERATOR,
+        ROBOT,
+        CONTRACT,
+        CONTRACT_HASH,
+        SOFTWARE,
+        TOPICS,
+        START_NS,
+        REPAIRED,
+    }
 )
 """Keys that a goal's own metadata must not replace."""
 

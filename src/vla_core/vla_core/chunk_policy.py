@@ -13,6 +13,7 @@ from vla_core.frames import Frame
 
 if TYPE_CHECKING:
     from vla_core.bundle import PolicyBundle
+    from vla_core.contract_specs import ActionSpec
 
 Feeds = dict[str, np.ndarray]
 
@@ -96,17 +97,7 @@ class ChunkPolicy:
         Raises:
             PolicyError: if it has another shape or holds NaN or infinity.
         """
-        action = self.bundle.contract.action
-        expected = (1, action.chunk_length, action.size)
-        chunk = np.asarray(output, np.float32)
-        if chunk.shape != expected:
-            raise PolicyError(
-                f"policy output: got shape {chunk.shape}, expected {expected} "
-                "(batch, chunk length, action)"
-            )
-        if not np.isfinite(chunk).all():
-            raise PolicyError("policy output: holds NaN or infinity, expected finite velocities")
-        return chunk[0]
+        return check_chunk(self.bundle.contract.action, output)
 
     def __call__(self, frame: Frame, instruction: str) -> np.ndarray:
         """The chunk for a frame.
@@ -122,3 +113,28 @@ class ChunkPolicy:
             PolicyError: if the frame or the output does not fit the bundle's contract.
         """
         return self.check(self._run(self.feeds(frame, instruction)))
+
+
+def check_chunk(action: ActionSpec, output: np.ndarray) -> np.ndarray:
+    """Make sure that what a policy gave is a chunk.
+
+    Args:
+        action: of the policy's contract.
+        output: (1, H, A).
+
+    Returns:
+        (H, A) float32 [m/s, rad/s].
+
+    Raises:
+        PolicyError: if it has another shape or holds NaN or infinity.
+    """
+    expected = (1, action.chunk_length, action.size)
+    chunk = np.asarray(output, np.float32)
+    if chunk.shape != expected:
+        raise PolicyError(
+            f"policy output: got shape {chunk.shape}, expected {expected} "
+            "(batch, chunk length, action)"
+        )
+    if not np.isfinite(chunk).all():
+        raise PolicyError("policy output: holds NaN or infinity, expected finite velocities")
+    return chunk[0]

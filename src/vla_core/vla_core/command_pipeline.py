@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from vla_core.action_chunks import ActionChunkBuffer, ExecutionMode
+from vla_core.clearance import Surroundings
 from vla_core.contract import Contract
-from vla_core.safety_envelope import EnvelopeLimits, Intervention, limit_command
+from vla_core.contract_safety import SafetySpec
+from vla_core.safety_envelope import EnvelopeLimits, Intervention, Moment, limit_command
 
 _NS_PER_S = 1e9
 
@@ -42,6 +44,8 @@ class CommandPipeline:
         ensemble_decay: float = 0.01,
         replan_steps: int = 1,
         lead_ns: int = 0,
+        safety: SafetySpec | None = None,
+        fault_stop_s: float = 0.0,
     ) -> None:
         """Start at rest and with no actions.
 
@@ -51,6 +55,8 @@ class CommandPipeline:
             ensemble_decay: see `ActionChunkBuffer`.
             replan_steps: see `ActionChunkBuffer`.
             lead_ns: see `ActionChunkBuffer`.
+            safety: guards of the robot, if not those of the contract.
+            fault_stop_s: see `EnvelopeLimits.from_action`.
 
         Raises:
             ValueError: if a value is out of range.
@@ -59,17 +65,27 @@ class CommandPipeline:
         self.buffer = ActionChunkBuffer(
             action.period_ns, mode, ensemble_decay, replan_steps=replan_steps, lead_ns=lead_ns
         )
-        self.limits = EnvelopeLimits.from_action(action)
+        self.limits = EnvelopeLimits.from_action(action, safety or contract.safety, fault_stop_s)
         self._shape = (action.chunk_length, action.size)
         self._period_ns = action.period_ns
         self._previous = np.zeros(action.size)
+        self._acceleration = np.zeros(action.size)
         self._last_ns: int | None = None
+        self._latched: set[Intervention] = set()
+        self._components = (self.limits.linear, self.limits.angular)
 
     def reset(self) -> None:
         """Forget everything, at the start of an episode: no actions, robot at rest."""
         self.buffer.clear()
         self._previous = np.zeros_like(self._previous)
+        self._acceleration = np.zeros_like(self._previous)
         self._last_ns = None
+        self._latched.clear()
+
+    @property
+    def latched(self) -> tuple[Intervention, ...]:
+        """Why the robot stays where it is until the next `reset`; empty if it may move."""
+        return tuple(reason for reason in Intervention if reason in self._latched)
 
     @property
     def at_rest(self) -> bool:
@@ -94,13 +110,29 @@ class CommandPipeline:
         """Whether a chunk should be computed from the frame of this tick."""
         return self.buffer.needs_inference(now_ns)
 
-    def step(self, now_ns: int, frame_valid: bool | np.ndarray) -> Command:
+    def step(
+        self,
+        now_ns: int,
+        frame_valid: bool | np.ndarray,
+        *,
+        surroundings: Surroundings | None = None,
+        emergency_stop: bool = False,
+        fault: bool = False,
+        stop: bool = False,
+    ) -> Command:
         """The command for this tick.
+
+        After an emergency stop, a fault, or an action that was not finite, the robot stays at rest
+        until `reset`: nothing that came before moves it again.
 
         Args:
             now_ns: the tick, of the clock that stamps chunks [ns].
             frame_valid: `Frame.valid`, (S,) bool, or a single truth value: with any stream
                 invalid the robot brakes.
+            surroundings: the newest scan. Where the robot brakes for obstacles it must be there.
+            emergency_stop: whether it is pressed.
+            fault: whether whoever computes the chunks has failed.
+            stop: come to rest instead of following the chunks.
 
         Returns:
             The command. The time step of the acceleration limit is the time since the last call,
@@ -113,12 +145,34 @@ class CommandPipeline:
             self.buffer.clear()
             elapsed_ns = self._period_ns
         self._last_ns = now_ns
+        if emergency_stop:
+            self._latched.add(Intervention.EMERGENCY_STOP)
+        if fault:
+            self._latched.add(Intervention.FAULT)
+        elapsed_s = min(elapsed_ns, 2 * self._period_ns) / _NS_PER_S
         values, interventions = limit_command(
-            self.buffer.action_at(now_ns),
+            None if stop else self.buffer.take(now_ns),
             self._previous,
-            min(elapsed_ns, 2 * self._period_ns) / _NS_PER_S,
+            elapsed_s,
             self.limits,
-            stale=not np.all(frame_valid),
+            Moment(
+                stale=not np.all(frame_valid),
+                fault=bool({Intervention.FAULT, Intervention.NAN} & self._latched),
+                emergency_stop=Intervention.EMERGENCY_STOP in self._latched,
+                stop=stop,
+                acceleration=self._acceleration,
+                surroundings=self._now(surroundings, now_ns),
+            ),
         )
+        if Intervention.NAN in interventions:
+            self._latched.add(Intervention.NAN)
+        if elapsed_s > 0.0:
+            self._acceleration = (values - self._previous) / elapsed_s
         self._previous = values
         return Command(values.copy(), interventions, self.buffer.depth(now_ns))
+
+    def _now(self, surroundings: Surroundings | None, now_ns: int) -> Surroundings | None:
+        if surroundings is None or self.limits.obstacles is None:
+            return None
+        speeds = (0.0 if i is None else self._previous[i] for i in self._components)
+        return surroundings.predicted(now_ns, *speeds)

@@ -20,6 +20,7 @@ from vla_core.contract_parsing import (
     parse_streams,
     stream_to_dict,
 )
+from vla_core.contract_safety import SafetySpec, parse_safety, safety_to_dict
 from vla_core.contract_specs import (
     ActionSpec,
     ImageDecoder,
@@ -60,6 +61,7 @@ class Contract:
         base_frame: frame of the base, REP-105.
         dock_pose_topic: geometry_msgs/PoseStamped with the pose of the commanded station in the
             base frame, an auxiliary label for training; None where nobody knows it.
+        safety: what guards the robot beyond the limits of the action; None for nothing.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Contract:
     action: ActionSpec
     base_frame: str = "base_link"
     dock_pose_topic: str | None = None
+    safety: SafetySpec | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> Contract:
@@ -118,15 +121,18 @@ class Contract:
         """
         mistakes: list[str] = []
         root = Section(values, "", mistakes)
-        action = root.section("action")
+        section = root.section("action")
+        streams = parse_streams(root, mistakes)
+        action = parse_action(section, mistakes) if section is not None else None
         parts: dict[str, Any] = {
             "name": root.text("name"),
             "version": root.integer("version", 1, 1_000_000),
             "robot": root.text("robot"),
-            "streams": parse_streams(root, mistakes),
-            "action": parse_action(action, mistakes) if action is not None else None,
+            "streams": streams,
+            "action": action,
             "base_frame": root.ros_name("base_frame"),
             "dock_pose_topic": root.ros_name("dock_pose_topic", optional=True),
+            "safety": parse_safety(root, action.fields if action else (), streams),
         }
         root.finish()
         if mistakes:
@@ -136,7 +142,7 @@ class Contract:
 
     def to_dict(self) -> dict[str, Any]:
         """The mapping that `from_dict` reads, made of plain values."""
-        return {
+        values = {
             "name": self.name,
             "version": self.version,
             "robot": self.robot,
@@ -145,6 +151,9 @@ class Contract:
             "streams": [stream_to_dict(stream) for stream in self.streams],
             "action": action_to_dict(self.action),
         }
+        if self.safety is not None:
+            values["safety"] = safety_to_dict(self.safety, self.action.fields)
+        return values
 
     def to_yaml(self) -> str:
         """The contract as YAML text."""
@@ -174,7 +183,7 @@ class Contract:
 
         That is, in order, each stream's key, shape, decoding, unit, maximum age and normalisation,
         and the action's fields, limits, rate, chunk length and normalisation. Names, frames,
-        topics, message types, QoS and nominal rates do not count.
+        topics, message types, QoS, nominal rates and the `safety` part do not count.
         """
         canonical = json.dumps(self._semantics(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()

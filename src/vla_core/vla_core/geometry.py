@@ -95,3 +95,11 @@ class Pose2D:
     def quaternion(self) -> tuple[float, float, float, float]:
         """The rotation as (x, y, z, w)."""
         return 0.0, 0.0, math.sin(self.yaw / 2.0), math.cos(self.yaw / 2.0)
+
+
+def arc(linear_mps: float, angular_radps: float, duration_s: float) -> Pose2D:
+    """Pose after driving with a constant twist, seen from where it began."""
+    distance, turn = linear_mps * duration_s, angular_radps * duration_s
+    half = 0.5 * turn
+    chord = distance * (math.sin(half) / half if abs(half) > 1e-6 else 1.0)
+    return Pose2D(chord * math.cos(half), chord * math.sin(half), turn)

@@ -109,6 +109,10 @@ class Section:
             self.mistake(key, "is missing")
         return False, None
 
+    def has(self, key: str) -> bool:
+        """Whether the mapping has this key."""
+        return key in self._values
+
     def text(self, key: str, default: str | None = None) -> str:
         """A text of one to 200 printable characters."""
         there, value = self._take(key, required=default is None)

@@ -57,6 +57,8 @@ class Robot:
         self.gap_m = 1.0
         self.silent = set()
         self.charges = True
+        self.always_charges = False
+        self.base_frame = "base_link"
         self.commands: list[Seen] = []
         self.statuses: list[PolicyStatus] = []
         self.step_times_s: list[float] = []
@@ -89,6 +91,8 @@ class Robot:
         self._speed_mps = 0.0
         self.silent = set()
         self.charges = True
+        self.always_charges = False
+        self.base_frame = "base_link"
         time.sleep(0.15)
         self.commands.clear()
         self.statuses.clear()
@@ -112,20 +116,24 @@ class Robot:
         )
         self._speed_mps = message.twist.linear.x
 
+    def _noise(self):
+        """A dark picture with a little noise: bits that never change are a camera that hangs."""
+        return (len(self.step_times_s) % 8).to_bytes(1, "little") * 3600
+
     def _step(self):
         self.step_times_s.append(time.monotonic())
         self.gap_m = max(0.0, self.gap_m - 0.05 * self._speed_mps)
         stamp = self.node.get_clock().now().to_msg()
-        image = Image(height=30, width=40, encoding="rgb8", step=120, data=bytes(3600))
+        image = Image(height=30, width=40, encoding="rgb8", step=120, data=self._noise())
         scan = LaserScan(
             angle_min=-2.0 + 2.0 / BEAMS, angle_increment=4.0 / BEAMS, range_min=0.05, range_max=8.0
         )
         scan.ranges = [3.0] * BEAMS
         scan.ranges[AHEAD] = self.gap_m + STAND_OFF_M
-        odometry = Odometry()
+        odometry = Odometry(child_frame_id=self.base_frame)
         odometry.twist.twist.linear.x = self._speed_mps
         battery = BatteryState(power_supply_status=BatteryState.POWER_SUPPLY_STATUS_DISCHARGING)
-        if self.charges and self.gap_m <= CONTACT_M:
+        if self.always_charges or (self.charges and self.gap_m <= CONTACT_M):
             battery.power_supply_status = BatteryState.POWER_SUPPLY_STATUS_CHARGING
         dock_pose = PoseStamped()
         dock_pose.pose.position.x = self.gap_m
@@ -236,8 +244,22 @@ class NodeProcess:
 
     def worker(self):
         """The inference process, None if there is none."""
-        children = psutil.Process(self.pid).children()
-        return children[0] if children else None
+        return self._child("vla_policy_node.inference_worker")
+
+    def control(self):
+        """The control process, None if there is none."""
+        return self._child("vla_policy_node.control_process")
+
+    def watchdog(self):
+        """The watchdog process, None if there is none."""
+        return self._child("vla_policy_node.watchdog_process")
+
+    def _child(self, module):
+        for child in psutil.Process(self.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if module in child.cmdline():
+                    return child
+        return None
 
     def signal(self, number):
         self._process.send_signal(number)

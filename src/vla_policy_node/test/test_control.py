@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from policy_fixtures import HORIZON, contract
 
+from vla_core.clearance import Surroundings
 from vla_policy_node.control import ControlLoop
 from vla_policy_node.docking_goal import Motion
 
@@ -137,3 +138,41 @@ def test_a_late_chunk_of_an_ended_goal_is_dropped():
     clock.loop.begin()
     assert clock.loop.chunk is None
     assert clock.loop.buffer_depth(clock.now_ns) == 0
+
+
+# ------------------------------------------------------------------ obstacles
+
+FOOTPRINT = {"front_m": 0.3, "rear_m": 0.28, "half_width_m": 0.2}
+WARY = {"obstacles": {"footprint": FOOTPRINT, "scanner": {"x_m": 0.15}}}
+
+
+class WaryClockwork(Clockwork):
+    """A robot that brakes for what is this far ahead of its base."""
+
+    def __init__(self, ahead_m):
+        super().__init__()
+        self.loop = ControlLoop(contract(safety=WARY), "receding_horizon", 2)
+        self.ahead_m = ahead_m
+
+    def look(self):
+        self.loop.look(Surroundings(np.array([[self.ahead_m, 0.0]]), self.now_ns))
+
+
+def test_an_obstacle_ahead_holds_the_policy_but_not_the_way_back():
+    clock = WaryClockwork(ahead_m=0.34)
+    clock.loop.begin()
+    clock.loop.add_chunk(clock.now_ns, FORWARD)
+    clock.loop.set_motion(Motion.FOLLOW)
+    clock.look()
+    assert clock.tick(3) == near([0.0, 0.0, 0.0])
+    assert clock.loop.interventions == 3
+    clock.loop.set_motion(Motion.BACK_OFF, 0.1)
+    assert clock.tick(3) == near([-0.05, -0.1, -0.1])
+
+
+def test_what_was_seen_before_a_goal_does_not_count_in_it():
+    clock = WaryClockwork(ahead_m=3.0)
+    clock.look()
+    assert clock.follow().tick(2) == near([0.0, 0.0]), "it waits for a scan"
+    clock.look()
+    assert clock.tick(2) == near([0.05, 0.1])

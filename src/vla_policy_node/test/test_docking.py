@@ -131,29 +131,20 @@ def test_a_retry_backs_off_and_comes_in_again(robot, client):
     assert result.error_code == Dock.Result.FAILED_TO_CHARGE
     assert result.num_retries == 1
     speeds = [command.v_mps for command in robot.commands]
-    assert min(speeds) == pytest.approx(-0.1)
+    assert -0.1 - ROUNDING <= min(speeds) < -0.05, "slowly at first and at the end"
     assert any(speed > 0.05 for speed in speeds[speeds.index(min(speeds)) :])
 
 
-def test_cancel_ramps_down_and_one_goal_at_a_time(robot, client):
+def test_cancel_ramps_down(robot, client):
     handle = client.send()
     wait_until(lambda: driving(robot))
-    assert not client.send().accepted, "one goal at a time"
     cancel = handle.cancel_goal_async()
     status, result = client.result(handle)
     assert len(cancel.result().goals_canceling) == 1
     assert status == GoalStatus.STATUS_CANCELED
     assert not result.success
-    assert result.error_code == Dock.Result.NONE
+    assert result.error_code == Dock.Result.CANCELED
     assert "canceled" in result.termination_reason
-    assert_ramps_down_and_falls_silent(robot)
-
-
-def test_timeout_of_the_goal(robot, client):
-    status, result = client.dock(timeout_s=1.5)
-    assert status == GoalStatus.STATUS_ABORTED
-    assert result.error_code == Dock.Result.TIMEOUT
-    assert "not docked within 1.5 s" in result.error_msg
     assert_ramps_down_and_falls_silent(robot)
 
 
@@ -169,7 +160,9 @@ def test_a_stream_that_dies_on_the_way_stops_the_robot_by_name(robot, client, si
     topic = {"scan": "scan", "odometry": "odom"}[silent]
     assert f"{silent} ({topic}) is " in result.error_msg
     assert any("stale" in message.interventions for message in robot.statuses)
-    assert_ramps_down_and_falls_silent(robot)
+    wait_until(lambda: time.monotonic() - robot.commands[-1].time_s > 0.4)
+    speeds = [command.v_mps for command in robot.commands]
+    assert speeds[-5:] == [0.0] * 5, "zero is held for a while"
 
 
 def test_streams_that_are_missing_from_the_start_fail_without_a_command(robot, client):
@@ -223,9 +216,11 @@ def test_diagnostics_name_the_streams_and_their_state(robot):
         robot.silent = {"scan"}
         expected = {
             "vla_policy: policy": DiagnosticStatus.OK,
+            "vla_policy: safety": DiagnosticStatus.OK,
             "vla_policy: image": DiagnosticStatus.OK,
             "vla_policy: scan": DiagnosticStatus.ERROR,
             "vla_policy: odometry": DiagnosticStatus.OK,
+            "vla_policy: inference latency": DiagnosticStatus.OK,
         }
         wait_until(lambda: levels() == expected)
     finally:

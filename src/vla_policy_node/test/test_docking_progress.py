@@ -7,15 +7,19 @@ import pytest
 
 from vla_core.docking import DockTolerance
 from vla_core.geometry import Pose2D
-from vla_policy_node.docking_goal import DockingRules, Motion, Phase, Situation
-from vla_policy_node.docking_progress import DockingProgress
+from vla_policy_node.docking_goal import Motion, Phase, Situation
+from vla_policy_node.docking_progress import DockingProgress, DockingRules
 from vla_policy_node.errors import (
+    Canceled,
     DockTimeout,
     FailedToCharge,
     FailedToControl,
     FailedToDetectDock,
+    FailedToStage,
     UnknownFault,
 )
+from vla_policy_node.rear_view import RearView
+from vla_policy_node.retreat import RetreatRules
 from vla_policy_node.streams import StreamState
 
 TICK_NS = 50_000_000
@@ -188,17 +192,18 @@ def test_timeout():
 
 def test_cancel_stops_first():
     run = Run().drive()
-    assert run.step(replace(DRIVING, cancel_requested=True), 0.5) is Motion.STOP
+    canceled = replace(DRIVING, interruption=Canceled("canceled by the client"))
+    assert run.step(canceled, 0.5) is Motion.STOP
     assert run.progress.outcome is None
     outcome = run.finish()
     assert outcome.canceled
     assert not outcome.success
-    assert outcome.error is None
+    assert outcome.error.code == 951
 
 
 def test_a_stop_that_is_never_reported_ends_all_the_same():
     run = Run().drive()
-    run.step(replace(DRIVING, cancel_requested=True), 5.0)
+    run.step(replace(DRIVING, interruption=Canceled("canceled by the client")), 5.0)
     assert run.progress.outcome.canceled
 
 
@@ -233,7 +238,7 @@ def test_an_inference_fault_ends_the_goal_at_once():
 
 def test_the_node_can_give_up_on_a_goal():
     run = Run().drive()
-    run.step(replace(DRIVING, stop_reason="the node was deactivated"))
+    run.step(replace(DRIVING, interruption=UnknownFault("the node was deactivated")))
     outcome = run.finish()
     assert isinstance(outcome.error, UnknownFault)
     assert outcome.error.code == 999
@@ -247,33 +252,155 @@ def test_a_clock_that_jumps_back_ends_the_goal():
     assert "clock jumped back by 4.950 s" in run.finish().reason
 
 
-def test_contact_speed_is_the_speed_when_charging_began():
+def test_contact_speed_is_the_highest_while_the_contacts_met():
     run = Run().drive()
     assert math.isnan(run.progress.contact_speed_mps)
-    run.step(replace(DRIVING, charging=True, speed_mps=0.08))
-    run.step(replace(DRIVING, charging=True, speed_mps=0.03))
+    for contact_mps in (0.08, 0.03):  # the second: after it had bounced off
+        run.step(replace(DRIVING, charging=True, contact_speed_mps=contact_mps))
     run.step(replace(STANDING, charging=True), 1.0)
     assert run.progress.contact_speed_mps == pytest.approx(0.08)
 
 
-def test_retry_backs_off_by_odometry_and_comes_in_again():
-    run = Run(max_retries=1, charge_timeout_s=1.0, retry_backoff_m=0.3).drive()
-    run.step(STANDING, 1.7)
+def test_a_contact_before_the_goal_is_none_of_this_goal():
+    run = Run()
+    run.step(replace(STANDING, charging=True, contact_speed_mps=0.5), 0.6)
+    assert math.isnan(run.progress.contact_speed_mps)
+
+
+def test_already_docked_for_long_succeeds_at_once():
+    run = Run()
+    run.step(replace(STANDING, charging=True, standing_s=60.0), 0.1)
+    assert run.progress.outcome.success
+    assert "already docked" in run.progress.outcome.reason
+
+
+BACK_FREE = RearView(covered=True, free_m=3.0)
+
+
+class Backing(Run):
+    """A run whose robot does what it is told when it backs off."""
+
+    def __init__(self, **rules):
+        super().__init__(**rules)
+        self.x_m = 0.0
+
+    def back(self, seconds, follows=1.0, **changes):
+        """Move as told, or by a share of it."""
+        for _ in range(round(seconds / 0.05)):
+            speed_mps = self.progress.back_off[0] * follows
+            self.x_m += 0.05 * speed_mps
+            at_rest = self.progress.back_off[0] == 0.0
+            situation = replace(DRIVING, at_rest=at_rest, speed_mps=abs(speed_mps))
+            situation = replace(situation, odometry=Pose2D(self.x_m, 0.0, 0.0), chunk_ready=False)
+            self.step(replace(situation, **changes))
+            if self.phase is Phase.INITIAL_PERCEPTION or self.progress.outcome is not None:
+                break
+        return self
+
+
+STUCK = replace(STANDING, odometry=Pose2D(), rear=BACK_FREE)
+
+
+@pytest.mark.parametrize(
+    "stands",
+    [
+        replace(STUCK, charging=False),
+        replace(STUCK, charging=False, dock_from_base=DOCKED_POSE),
+        replace(STUCK, charging=True, dock_from_base=Pose2D(-0.005, 0.014, 0.0)),
+        replace(STUCK, charging=False, dock_from_base=Pose2D(-0.03, 0.0, 0.0)),
+    ],
+    ids=["no charge", "in place, no charge", "out of tolerance", "short of the contacts"],
+)
+def test_every_standstill_without_a_dock_is_tried_again(stands):
+    run = Backing(max_retries=1, charge_timeout_s=1.0, retry_backoff_m=0.3).drive()
+    run.step(stands, 1.8)
     assert run.phase is Phase.RETRY
     assert run.motion is Motion.BACK_OFF
-    assert run.progress.num_retries == 1
-    backing = replace(DRIVING, speed_mps=0.1, chunk_ready=False)
-    run.step(backing, 2.5)
-    assert run.motion is Motion.BACK_OFF
-    run.step(backing, 0.6)
+    run.back(10.0, rear=BACK_FREE)
     assert run.phase is Phase.INITIAL_PERCEPTION
     assert run.motion is Motion.WAIT
+    assert run.x_m == pytest.approx(-0.3, abs=0.02)
+    assert run.progress.num_retries == 1
     run.step(DRIVING)
     assert run.motion is Motion.WAIT, "it comes to rest before it follows again"
     run.drive()
-    run.step(STANDING, 3.0)
+    assert run.motion is Motion.FOLLOW
+
+
+def test_without_a_retry_left_the_code_is_the_one_of_the_standstill():
+    run = Backing(max_retries=1, charge_timeout_s=1.0, retry_backoff_m=0.1).drive()
+    for _ in range(2):
+        run.step(STUCK, 1.8)
+        run.back(5.0)
+        run.step(STANDING)
+        run.step(DRIVING, 0.5)
+    run.finish()
     assert isinstance(run.progress.outcome.error, FailedToCharge)
     assert run.progress.num_retries == 1
+
+
+def test_unseen_it_backs_only_the_way_that_it_came():
+    run = Backing(max_retries=1, charge_timeout_s=1.0, retry_backoff_m=0.4).drive()
+    run.step(replace(STANDING, odometry=Pose2D(), trail_m=0.15), 1.8)
+    assert run.phase is Phase.RETRY
+    assert "the scan does not cover the way behind" in run.progress.note
+    run.back(10.0)
+    assert run.x_m == pytest.approx(-0.15, abs=0.02)
+
+
+def test_without_room_there_is_no_retry_and_the_reason_says_so():
+    run = Run(max_retries=3, charge_timeout_s=1.0).drive()
+    run.step(replace(STUCK, rear=RearView(covered=True, free_m=0.12)), 1.8)
+    outcome = run.finish()
+    assert isinstance(outcome.error, FailedToCharge)
+    assert "no retry: something is 0.12 m behind" in outcome.reason
+    assert run.progress.num_retries == 0
+
+
+@pytest.mark.parametrize(
+    ("follows", "rear", "text"),
+    [
+        (0.0, BACK_FREE, "the robot does not move"),
+        (1.0, RearView(covered=True, free_m=0.05), "something is 0.05 m behind"),
+    ],
+)
+def test_a_way_back_that_gets_nowhere_is_failed_to_stage(follows, rear, text):
+    rules = RetreatRules(stuck_timeout_s=1.0)
+    run = Backing(max_retries=1, charge_timeout_s=1.0, retreat=rules).drive()
+    run.step(STUCK, 1.8)
+    run.back(3.0, follows, rear=rear)
+    outcome = run.finish()
+    assert isinstance(outcome.error, FailedToStage)
+    assert outcome.error.code == 903
+    assert text in outcome.reason
+
+
+def test_after_the_last_attempt_it_returns_in_front_of_the_station():
+    run = Backing(charge_timeout_s=1.0, return_m=0.5).drive()
+    run.step(STUCK, 1.8)
+    assert run.phase is Phase.RETURN
+    assert run.progress.outcome is None
+    run.back(20.0, rear=BACK_FREE)
+    outcome = run.finish()
+    assert isinstance(outcome.error, FailedToCharge)
+    assert "returned by 0.49 m" in outcome.reason or "returned by 0.50 m" in outcome.reason
+    assert run.x_m == pytest.approx(-0.5, abs=0.02)
+
+
+def test_no_motion_follows_a_fault():
+    run = Run(return_m=0.5).drive()
+    fault = "inference process 7 was killed by SIGKILL"
+    run.step(replace(DRIVING, odometry=Pose2D(), rear=BACK_FREE, inference_fault=fault))
+    assert run.motion is Motion.STOP
+
+
+def test_a_timeout_returns_too_but_not_blind():
+    run = Run(timeout_s=2.0, return_m=0.5).drive()
+    run.step(replace(DRIVING, odometry=Pose2D(), rear=BACK_FREE), 2.0)
+    assert run.motion is Motion.BACK_OFF
+    run = Run(timeout_s=2.0, return_m=0.5, stale_grace_s=5.0).drive()
+    run.step(replace(DRIVING, odometry=Pose2D(), streams=(IMAGE, STALE_SCAN)), 2.0)
+    assert run.motion is Motion.STOP
 
 
 def test_rules_take_the_tolerance():

@@ -160,7 +160,10 @@ def test_closing_interrupts_a_start(loop_of):
     [
         ("vla_policy_node.policy_node", {"torch", "onnxruntime", "mujoco", "vla_simulation"}),
         ("vla_policy_node.inference_worker", {"torch", "rclpy", "numpy", "vla_training"}),
-        ("vla_policy_node.runtimes.onnx", {"torch", "rclpy"}),
+        ("vla_policy_node.runtimes.onnx", {"torch", "rclpy", "websockets"}),
+        ("vla_policy_node.runtimes.remote", {"torch", "rclpy", "onnxruntime", "vla_training"}),
+        ("vla_policy_node.runtimes.pytorch", {"torch", "rclpy", "vla_training"}),
+        ("vla_policy_node.policy_server", {"torch", "rclpy", "vla_training"}),
     ],
 )
 def test_what_is_not_imported(module, absent):

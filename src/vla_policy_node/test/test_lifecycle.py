@@ -116,7 +116,9 @@ def test_configure_fails_with_one_clear_line_and_can_be_repeated(start, client, 
     assert "policy is read when the node is configured" in reason
     assert client.set(dock_timeout_s=12.0) == []
     assert client.set(dock_timeout_s=-1.0) != []
-    assert client.set(runtime="abacus") == ["parameter runtime is 'abacus', expected one of onnx"]
+    assert client.set(runtime="abacus") == [
+        "parameter runtime is 'abacus', expected one of onnx, torch, remote"
+    ]
 
 
 def test_a_graph_that_cannot_run_is_refused_at_configure(start, client, tmp_path):

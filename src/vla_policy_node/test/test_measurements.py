@@ -8,7 +8,7 @@ from policy_fixtures import contract
 
 from vla_core import keys
 from vla_policy_node.streams import StreamHub, describe_stale
-from vla_policy_node.timing import PeriodMonitor
+from vla_policy_node.timing import PeriodMonitor, schedule_errors
 from vla_policy_node.verification import DockEvidence, VerificationLimits
 
 NOW_NS = 1_700_000_000_000_000_000
@@ -23,7 +23,13 @@ def header(stamp_ns):
 
 def odometry(stamp_ns, v_mps):
     twist = SimpleNamespace(linear=SimpleNamespace(x=v_mps), angular=SimpleNamespace(z=0.0))
-    return SimpleNamespace(header=header(stamp_ns), twist=SimpleNamespace(twist=twist))
+    position = SimpleNamespace(x=v_mps * 1e-9 * (stamp_ns - NOW_NS), y=0.0)
+    pose = SimpleNamespace(position=position, orientation=SimpleNamespace(z=0.0, w=1.0))
+    return SimpleNamespace(
+        header=header(stamp_ns),
+        pose=SimpleNamespace(pose=pose),
+        twist=SimpleNamespace(twist=twist),
+    )
 
 
 def battery(stamp_ns, status, current_a=math.nan):
@@ -81,7 +87,8 @@ def test_an_unusable_message_counts_as_not_received_and_says_why():
 
 def test_a_message_without_a_header_has_its_time_of_arrival():
     hub = StreamHub(contract())
-    message = SimpleNamespace(twist=odometry(0, 0.1).twist)
+    message = odometry(0, 0.1)
+    del message.header
     hub.push(keys.ODOMETRY, message, NOW_NS)
     assert state_of(hub, keys.ODOMETRY, NOW_NS + 10**8).age_s == pytest.approx(0.1)
     assert hub.assemble(NOW_NS + 10**8).valid.tolist() == [False, False, True]
@@ -136,3 +143,37 @@ def test_period_errors_leave_out_pauses():
     assert errors.p50_ms == pytest.approx(1.0)
     assert errors.max_ms == pytest.approx(2.0)
     assert "period error of 4 commands: p50 1.00 ms" in str(errors)
+
+
+def test_schedule_errors_are_those_of_each_command_not_of_the_intervals():
+    late_ms = [0.0] * 200
+    late_ms[50] = late_ms[90] = 7.0
+    late_ms[120] = 42.0
+    phase_ns = NOW_NS + 13_370_000
+    times_ns = [phase_ns + 50_000_000 * i + round(1e6 * late_ms[i]) for i in range(200) if i != 77]
+    errors = schedule_errors(times_ns, 50_000_000)
+    assert (errors.count, errors.missed) == (199, 1)
+    assert errors.p50_ms == pytest.approx(0.0, abs=1e-6)
+    assert errors.max_ms == pytest.approx(42.0)
+    assert errors.p99_ms == pytest.approx(7.0, abs=0.2)
+    assert errors.p99_ms <= errors.p99_9_ms <= errors.max_ms
+
+
+def test_schedule_errors_find_the_phase_of_commands_that_are_mostly_late():
+    times_ns = [50_000_000 * i + (3_000_000 if i % 5 else 0) for i in range(100)]
+    errors = schedule_errors(times_ns, 50_000_000)
+    assert errors.missed == 0
+    assert errors.p50_ms == pytest.approx(0.0, abs=1e-6), "most commands keep to the schedule"
+    assert errors.max_ms == pytest.approx(3.0)
+
+
+def test_a_command_that_is_late_by_more_than_a_period_is_one_error_not_many():
+    times_ns = [50_000_000 * i for i in range(400)]
+    times_ns[100] += 49_000_000  # arrives right before the next one
+    times_ns[200] += 60_000_000  # together with the next one
+    times_ns[201] += 11_000_000
+    errors = schedule_errors(times_ns, 50_000_000)
+    assert errors.missed == 0
+    assert errors.p50_ms == pytest.approx(0.0, abs=1e-6)
+    assert errors.p99_ms < 12.0
+    assert errors.max_ms == pytest.approx(60.0)

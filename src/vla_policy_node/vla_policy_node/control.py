@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from vla_core.clearance import Surroundings
 from vla_core.command_pipeline import Command, CommandPipeline
 from vla_core.contract import Contract
+from vla_core.safety_envelope import Intervention
 from vla_policy_node.docking_goal import Motion
+
+_BACK_OFF_FIELDS = ("linear.x", "angular.z")
 
 
 @dataclass(frozen=True)
@@ -36,29 +40,42 @@ class ControlLoop:
         contract: control period and limits.
         mode: how chunks are executed.
         replan_steps: ticks from chunk to chunk, except in open loop.
+        fault_stop_s: time in which a fault brings the command to zero, see `EnvelopeLimits`.
     """
 
-    def __init__(self, contract: Contract, mode: str, replan_steps: int) -> None:
+    def __init__(
+        self, contract: Contract, mode: str, replan_steps: int, fault_stop_s: float = 0.0
+    ) -> None:
         action = contract.action
         # One period of lead: in open loop the next chunk is asked for on the last action.
         self._pipeline = CommandPipeline(
-            contract, mode, replan_steps=replan_steps, lead_ns=action.period_ns
+            contract,
+            mode,
+            replan_steps=replan_steps,
+            lead_ns=action.period_ns,
+            fault_stop_s=fault_stop_s,
         )
         self._half_period_ns = action.period_ns // 2
         self._chunk_shape = (action.chunk_length, action.size)
-        self._linear = action.fields.index("linear.x") if "linear.x" in action.fields else None
+        self._fields = tuple(action.fields)
         self._lock = threading.Lock()
         self._motion: Motion | None = None
-        self._back_off_mps = 0.0
+        self._back_off = (0.0, 0.0)
         self._has_commanded = False
         self._silent_at_ns: int | None = None
         self._chunk: Chunk | None = None
+        self._surroundings: Surroundings | None = None
         self.interventions = 0
 
     @property
     def running(self) -> bool:
         """Whether a goal runs, or zero commands still follow one."""
         return self._motion is not None
+
+    @property
+    def commanding(self) -> bool:
+        """Whether a goal has been given a command, so that the robot may be moving."""
+        return self._motion is not None and self._has_commanded
 
     @property
     def at_rest(self) -> bool:
@@ -70,6 +87,15 @@ class ControlLoop:
         """The newest chunk of the goal."""
         return self._chunk
 
+    @property
+    def latched(self) -> tuple[Intervention, ...]:
+        """Why the goal can move the robot no more; empty as long as it can."""
+        return self._pipeline.latched
+
+    def look(self, surroundings: Surroundings) -> None:
+        """Take the newest scan in, for robots that brake for obstacles."""
+        self._surroundings = surroundings
+
     def begin(self) -> None:
         """Start a goal: nothing is commanded before the first `Motion.FOLLOW`."""
         with self._lock:
@@ -77,14 +103,18 @@ class ControlLoop:
             self._has_commanded = False
             self._silent_at_ns = None
             self._chunk = None
+            self._surroundings = None  # the robot may have been moved since
             self._motion = Motion.WAIT
 
-    def set_motion(self, motion: Motion, back_off_mps: float = 0.0) -> None:
+    def set_motion(
+        self, motion: Motion, back_off_mps: float = 0.0, turn_radps: float = 0.0
+    ) -> None:
         """Say what to do from the next tick on.
 
         Args:
             motion: follow the policy or not.
             back_off_mps: speed of `Motion.BACK_OFF`, positive.
+            turn_radps: turning rate of `Motion.BACK_OFF`.
         """
         with self._lock:
             if self._motion is None:
@@ -92,7 +122,7 @@ class ControlLoop:
             if motion is not self._motion and self._motion is Motion.BACK_OFF:
                 self._pipeline.buffer.clear()
             self._motion = motion
-            self._back_off_mps = back_off_mps
+            self._back_off = (-back_off_mps, turn_radps)
 
     def end(self, now_ns: int, zero_hold_s: float) -> None:
         """End a goal: zeros for a while if the robot has moved, then silence."""
@@ -145,24 +175,29 @@ class ControlLoop:
             if self._motion is None:
                 return None
             if self._motion is Motion.FOLLOW:
-                command = self._pipeline.step(now_ns, streams_valid)
+                command = self._step(now_ns, streams_valid)
             elif not self._has_commanded and self._motion is not Motion.BACK_OFF:
                 return None
             else:
-                command = self._manoeuvre(now_ns)
+                command = self._manoeuvre(now_ns, streams_valid)
             self._has_commanded = True
             self.interventions += bool(command.interventions)
             if self._silent_at_ns is not None and now_ns >= self._silent_at_ns:
                 self._motion = None if self._pipeline.at_rest else self._motion
             return command
 
-    def _manoeuvre(self, now_ns: int) -> Command:
+    def _manoeuvre(self, now_ns: int, streams_valid: bool) -> Command:
         if self._motion is Motion.BACK_OFF:
             chunk = np.zeros(self._chunk_shape, np.float32)
-            if self._linear is not None:
-                chunk[:, self._linear] = -self._back_off_mps
+            for field, value in zip(_BACK_OFF_FIELDS, self._back_off, strict=True):
+                if field in self._fields:
+                    chunk[:, self._fields.index(field)] = value
             self._pipeline.buffer.clear()
             self._pipeline.add_chunk(now_ns, chunk)
-            return self._pipeline.step(now_ns, True)
-        # Braking as for a lost stream, but asked for: nothing intervened.
-        return replace(self._pipeline.step(now_ns, False), interventions=())
+            return self._step(now_ns, streams_valid)
+        return self._step(now_ns, streams_valid, stop=True)
+
+    def _step(self, now_ns: int, streams_valid: bool, stop: bool = False) -> Command:
+        return self._pipeline.step(
+            now_ns, streams_valid, surroundings=self._surroundings, stop=stop
+        )

@@ -1,13 +1,13 @@
-"""What a docking goal is made of: its rules, what is known about it at a moment, and its end."""
+"""What a goal is made of: its phases, what is known about it at a moment, and its end."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from vla_core.docking import DockTolerance
 from vla_core.geometry import Pose2D
-from vla_policy_node.errors import DockingError
+from vla_policy_node.errors import Canceled, DockingError
+from vla_policy_node.rear_view import UNSEEN, RearView
 from vla_policy_node.streams import StreamState
 
 
@@ -15,10 +15,12 @@ class Phase(IntEnum):
     """Phases of a goal, numbered like the states in the feedback of `Dock`."""
 
     NONE = 0
+    NAV_TO_STAGING_POSE = 1
     INITIAL_PERCEPTION = 2
     CONTROLLING = 3
     WAIT_FOR_CHARGE = 4
     RETRY = 5
+    RETURN = 6
 
 
 class Motion(Enum):
@@ -26,33 +28,8 @@ class Motion(Enum):
 
     WAIT = "stand still and gather chunks"
     FOLLOW = "follow the policy"
-    BACK_OFF = "drive straight back"
+    BACK_OFF = "drive back along the approach line"
     STOP = "decelerate to a standstill"
-
-
-@dataclass(frozen=True)
-class DockingRules:
-    """Limits of one goal.
-
-    Attributes:
-        timeout_s: of the whole goal, retries included.
-        perception_timeout_s: until every stream is valid and the first chunk is there.
-        stale_grace_s: how long streams or chunks may fail on the way.
-        charge_timeout_s: longest standstill at the station without a verified dock.
-        max_retries: how often to back off and come in again.
-        retry_backoff_m: way back before a retry.
-        retry_speed_mps: speed on that way, positive.
-        tolerance: pose, speed and settling time of a docked robot.
-    """
-
-    timeout_s: float = 30.0
-    perception_timeout_s: float = 5.0
-    stale_grace_s: float = 1.0
-    charge_timeout_s: float = 5.0
-    max_retries: int = 0
-    retry_backoff_m: float = 0.4
-    retry_speed_mps: float = 0.1
-    tolerance: DockTolerance = field(default_factory=DockTolerance)
 
 
 @dataclass(frozen=True)
@@ -65,11 +42,15 @@ class Situation:
         chunk_ready: a chunk of this attempt covers the present.
         at_rest: the last published command was zero, or none was published.
         speed_mps: measured speed of the base, None without fresh odometry.
+        standing_s: for how long it has shown a standstill.
+        odometry: the base in a frame that stays where it is, None without fresh odometry.
         dock_from_base: measured pose of the base in the dock frame, None without a fresh one.
         charging: whether the battery charges, None without a fresh battery state.
+        contact_speed_mps: at which the contacts met, None while it does not charge.
+        rear: what the scan shows behind the robot.
+        trail_m: how far straight behind the robot its own way reaches.
         inference_fault: why no more chunks will come, empty as long as they may.
-        cancel_requested: the client wants no more.
-        stop_reason: why the node itself gives up on the goal, empty if it does not.
+        interruption: why client or node give up on the goal, None if they do not.
     """
 
     now_ns: int
@@ -79,9 +60,13 @@ class Situation:
     speed_mps: float | None
     dock_from_base: Pose2D | None
     charging: bool | None
+    standing_s: float = 0.0
+    odometry: Pose2D | None = None
+    contact_speed_mps: float | None = None
+    rear: RearView = UNSEEN
+    trail_m: float = 0.0
     inference_fault: str = ""
-    cancel_requested: bool = False
-    stop_reason: str = ""
+    interruption: DockingError | None = None
 
 
 @dataclass(frozen=True)
@@ -90,15 +75,23 @@ class Outcome:
 
     Attributes:
         reason: one sentence.
-        error: the failure, None for success and for a canceled goal.
-        canceled: whether the client's cancel request ended it.
+        error: the failure, None for success.
     """
 
     reason: str
     error: DockingError | None = None
-    canceled: bool = False
+
+    @classmethod
+    def failure(cls, error: DockingError) -> Outcome:
+        """The end by an error, which is the reason, too."""
+        return cls(str(error), error)
 
     @property
     def success(self) -> bool:
-        """Whether the robot is docked."""
-        return self.error is None and not self.canceled
+        """Whether the goal was reached."""
+        return self.error is None
+
+    @property
+    def canceled(self) -> bool:
+        """Whether the client's cancel request ended it."""
+        return isinstance(self.error, Canceled)

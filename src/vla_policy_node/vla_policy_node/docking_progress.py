@@ -7,131 +7,123 @@ a measured pose. What the policy commands plays no part in it.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
-from vla_core.geometry import Pose2D
-from vla_policy_node.docking_goal import DockingRules, Motion, Outcome, Phase, Situation
+import numpy as np
+
+from vla_core.docking import DockTolerance
+from vla_policy_node.docking_goal import Motion, Outcome, Phase, Situation
 from vla_policy_node.errors import (
     DockingError,
     DockTimeout,
     FailedToCharge,
     FailedToControl,
     FailedToDetectDock,
-    UnknownFault,
+    FailedToStage,
 )
+from vla_policy_node.goal_progress import GoalProgress, Held
+from vla_policy_node.retreat import Retreat, RetreatRules, room_behind
 from vla_policy_node.streams import describe_stale
 
-_NS_PER_S = 1_000_000_000
-_STOP_LIMIT_S = 3.0
+_SHORTEST_RETREAT_M = 0.05
 
 
-class _Held:
-    """For how long a condition has held without a break."""
+@dataclass(frozen=True)
+class DockingRules:
+    """Limits of one docking goal.
 
-    def __init__(self) -> None:
-        self._since_ns: int | None = None
+    Attributes:
+        timeout_s: of the whole goal, retries included.
+        perception_timeout_s: until every stream is valid and the first chunk is there.
+        stale_grace_s: how long streams or chunks may fail on the way.
+        charge_timeout_s: longest standstill without a verified dock.
+        max_retries: how often to back off and come in again.
+        retry_backoff_m: way back before a retry.
+        return_m: way back after the last attempt, 0 to stay.
+        retreat: how to drive on these ways.
+        tolerance: pose, speed and settling time of a docked robot.
+    """
 
-    def update(self, holds: bool, now_ns: int) -> None:
-        if not holds:
-            self._since_ns = None
-        elif self._since_ns is None:
-            self._since_ns = now_ns
+    timeout_s: float = 30.0
+    perception_timeout_s: float = 5.0
+    stale_grace_s: float = 1.0
+    charge_timeout_s: float = 5.0
+    max_retries: int = 0
+    retry_backoff_m: float = 0.4
+    return_m: float = 0.0
+    retreat: RetreatRules = field(default_factory=RetreatRules)
+    tolerance: DockTolerance = field(default_factory=DockTolerance)
 
-    def lasts(self, duration_s: float, now_ns: int) -> bool:
-        return self._since_ns is not None and now_ns - self._since_ns >= _to_ns(duration_s)
 
+class DockingProgress(GoalProgress):
+    """The state machine of one docking goal.
 
-class DockingProgress:
-    """The state machine of one goal.
-
-    Feed it with `update` at the control rate until `outcome` is set. Every end of a goal goes
-    through `Motion.STOP`, so that the result is given when the robot has been told to stand still.
+    Attributes:
+        num_retries: how often it has backed off.
+        contact_speed_mps: highest speed while the contacts met, NaN without contact.
     """
 
     def __init__(self, rules: DockingRules, start_ns: int) -> None:
+        super().__init__(start_ns, Phase.INITIAL_PERCEPTION)
         self._rules = rules
-        self._start_ns = start_ns
-        self._now_ns = start_ns
-        self._phase_start_ns = start_ns
-        self._stop_start_ns: int | None = None
-        self._pending: Outcome | None = None
-        self._docked = _Held()
-        self._standing = _Held()
-        self._stale = _Held()
-        self._starved = _Held()
+        self._docked = Held()
+        self._standing = Held()
+        self._idle = Held()
+        self._stale = Held()
+        self._starved = Held()
         self._has_moved = False
-        self._backed_off_m = 0.0
-        self._was_charging = False
-        self.phase = Phase.INITIAL_PERCEPTION
-        self.outcome: Outcome | None = None
+        self._has_driven = False
+        self._failed: DockingError | None = None
         self.num_retries = 0
-        self.dock_from_base: Pose2D | None = None
         self.contact_speed_mps = math.nan
-
-    @property
-    def elapsed_s(self) -> float:
-        """Time since the goal began, up to the last update [s]."""
-        return (self._now_ns - self._start_ns) / _NS_PER_S
 
     @property
     def distance_m(self) -> float:
         """Distance to the docked pose, NaN without a fresh pose [m]."""
         return math.nan if self.dock_from_base is None else self.dock_from_base.distance
 
-    def update(self, situation: Situation) -> Motion:
-        """Take a new situation in and say what to do.
-
-        Args:
-            situation: at a time not before that of the previous call. A clock that jumped back
-                ends the goal.
-        """
-        previous_ns, self._now_ns = self._now_ns, situation.now_ns
-        if self._pending is None:
-            self._observe(situation)
-            self._pending = self._verdict(situation, previous_ns)
-        if self._pending is not None:
-            return self._stop(situation)
+    def _motion(self) -> Motion:
         if self.phase is Phase.INITIAL_PERCEPTION:
             return Motion.WAIT
-        return Motion.BACK_OFF if self.phase is Phase.RETRY else Motion.FOLLOW
+        return Motion.FOLLOW if self._retreat is None else Motion.BACK_OFF
 
     def _observe(self, situation: Situation) -> None:
         tolerance, now_ns = self._rules.tolerance, situation.now_ns
         self.dock_from_base = situation.dock_from_base
         still = situation.speed_mps is not None and tolerance.at_rest(situation.speed_mps)
-        self._has_moved |= situation.speed_mps is not None and not still
+        moved = situation.speed_mps is not None and not still
+        self._has_moved |= moved
+        self._has_driven |= moved
         in_place = self.dock_from_base is None or tolerance.contains(self.dock_from_base)
         charging = situation.charging is True
-        if charging and not self._was_charging and math.isnan(self.contact_speed_mps):
-            speed_mps = situation.speed_mps
-            self.contact_speed_mps = math.nan if speed_mps is None else speed_mps
-        self._was_charging = charging
-        self._docked.update(charging and still and in_place, now_ns)
-        # A standstill short of the station is left to the timeout: a policy may creep.
+        contact_mps = situation.contact_speed_mps
+        if contact_mps is not None and self._has_driven:
+            self.contact_speed_mps = float(np.fmax(self.contact_speed_mps, contact_mps))
+        docked = charging and still and in_place
+        # What odometry has shown before the goal counts only for a robot that stood there already.
+        already_s = 0.0 if self._has_driven else situation.standing_s
+        self._docked.update(docked, now_ns, already_s)
         self._standing.update(still and (charging or (in_place and self._has_moved)), now_ns)
+        self._idle.update(still and self._has_moved, now_ns)
         self._stale.update(not all(stream.valid for stream in situation.streams), now_ns)
         self._starved.update(not situation.chunk_ready, now_ns)
 
-    def _verdict(self, situation: Situation, previous_ns: int) -> Outcome | None:
-        """Why the goal ends now, or None; moves between the phases of a goal that goes on."""
+    def _verdict(self, situation: Situation) -> Outcome | None:
         rules, now_ns = self._rules, situation.now_ns
-        if situation.stop_reason:
-            return _failure(UnknownFault(situation.stop_reason))
-        if situation.cancel_requested:
-            return Outcome("canceled by the client", canceled=True)
-        if now_ns < previous_ns:
-            back_s = (previous_ns - now_ns) / _NS_PER_S
-            return _failure(FailedToControl(f"the clock jumped back by {back_s:.3f} s"))
-        if self.phase is not Phase.RETRY and self._docked.lasts(rules.tolerance.settle_s, now_ns):
+        if self._retreat is None and self._docked.lasts(rules.tolerance.settle_s, now_ns):
             return Outcome(self._docked_reason())
+        if self.phase is Phase.RETURN:
+            return self._return(situation)
         if situation.inference_fault:
-            return _failure(FailedToControl(situation.inference_fault))
-        if now_ns - self._start_ns >= _to_ns(rules.timeout_s):
-            return _failure(
-                DockTimeout(f"not docked within {rules.timeout_s:g} s{self._pose_text(', ')}")
+            return Outcome.failure(FailedToControl(situation.inference_fault))
+        if self.elapsed_s >= rules.timeout_s:
+            return self._give_up(
+                situation,
+                DockTimeout(f"not docked within {rules.timeout_s:g} s{self._pose_text(', ')}"),
             )
         if self.phase is Phase.INITIAL_PERCEPTION:
             return self._perceive(situation)
-        return self._lost(situation) or self._approach(situation, previous_ns)
+        return self._lost(situation) or self._approach(situation)
 
     def _perceive(self, situation: Situation) -> Outcome | None:
         limit_s = self._rules.perception_timeout_s
@@ -141,36 +133,40 @@ class DockingProgress:
             if not self._docked.lasts(0.0, situation.now_ns):
                 self._enter(Phase.CONTROLLING)
             return None
-        if situation.now_ns - self._phase_start_ns < _to_ns(limit_s):
+        if not self._phase_lasts(limit_s):
             return None
         if stale:
-            return _failure(FailedToDetectDock(f"after {limit_s:g} s: {stale}"))
-        return _failure(FailedToControl(f"no action chunk from the policy within {limit_s:g} s"))
+            return Outcome.failure(FailedToDetectDock(f"after {limit_s:g} s: {stale}"))
+        return Outcome.failure(
+            FailedToControl(f"no action chunk from the policy within {limit_s:g} s")
+        )
 
     def _lost(self, situation: Situation) -> Outcome | None:
         grace_s = self._rules.stale_grace_s
         if self._stale.lasts(grace_s, situation.now_ns):
             stale = describe_stale(situation.streams)
-            return _failure(FailedToControl(f"{stale}, for longer than {grace_s:g} s"))
-        if self.phase is not Phase.RETRY and self._starved.lasts(grace_s, situation.now_ns):
-            return _failure(FailedToControl(f"no fresh action chunk for {grace_s:g} s"))
+            return Outcome.failure(FailedToControl(f"{stale}, for longer than {grace_s:g} s"))
+        if self._retreat is None and self._starved.lasts(grace_s, situation.now_ns):
+            return Outcome.failure(FailedToControl(f"no fresh action chunk for {grace_s:g} s"))
         return None
 
-    def _approach(self, situation: Situation, previous_ns: int) -> Outcome | None:
+    def _approach(self, situation: Situation) -> Outcome | None:
         rules, now_ns = self._rules, situation.now_ns
-        if self.phase is Phase.RETRY:
-            self._back_off(situation, previous_ns)
-            return None
+        if self._retreat is not None:
+            return self._back_off(self._retreat, situation)
         standing = self._standing.lasts(rules.tolerance.settle_s, now_ns)
         if standing and self.phase is Phase.CONTROLLING:
             self._enter(Phase.WAIT_FOR_CHARGE)
         elif not standing and self.phase is Phase.WAIT_FOR_CHARGE:
             self._enter(Phase.CONTROLLING)
-        if self.phase is not Phase.WAIT_FOR_CHARGE:
-            return None
-        if now_ns - self._phase_start_ns < _to_ns(rules.charge_timeout_s):
-            return None
-        return self._retry_or(self._standstill_error(situation))
+        if self.phase is Phase.WAIT_FOR_CHARGE and self._phase_lasts(rules.charge_timeout_s):
+            return self._retry_or_give_up(situation, self._standstill_error(situation))
+        # A policy that rests short of the station may creep on: without a retry left, the timeout
+        # decides.
+        left = self.num_retries < rules.max_retries
+        if left and self._idle.lasts(rules.charge_timeout_s, now_ns):
+            self._retry(situation)
+        return None
 
     def _standstill_error(self, situation: Situation) -> DockingError:
         waited = f"for {self._rules.charge_timeout_s:g} s"
@@ -183,59 +179,75 @@ class DockingProgress:
             f"stands at the station {waited} and {battery}{self._pose_text(', ')}"
         )
 
-    def _retry_or(self, error: DockingError) -> Outcome | None:
+    # Ways back
+
+    def _retry_or_give_up(self, situation: Situation, error: DockingError) -> Outcome | None:
         if self.num_retries >= self._rules.max_retries:
-            return _failure(error)
-        self.num_retries += 1
-        self._backed_off_m = 0.0
-        self._enter(Phase.RETRY)
+            return self._give_up(situation, error)
+        note = self._retry(situation)
+        if not note:
+            return None
+        return self._give_up(situation, type(error)(f"{error}; no retry: {note}"))
+
+    def _retry(self, situation: Situation) -> str:
+        """Begin to back off; why not, if there is no room."""
+        note = self._retreat_by(situation, self._rules.retry_backoff_m, Phase.RETRY)
+        self.num_retries += not note
+        return note
+
+    def _give_up(self, situation: Situation, error: DockingError) -> Outcome | None:
+        """The end of the last attempt, after a way back if that is wanted and possible."""
+        self._failed = error
+        self._retreat = None
+        valid = all(stream.valid for stream in situation.streams)
+        if self._rules.return_m <= 0.0 or not self._has_driven or not valid:
+            return Outcome.failure(error)
+        note = self._retreat_by(situation, self._rules.return_m, Phase.RETURN)
+        return Outcome.failure(type(error)(f"{error}; stays: {note}")) if note else None
+
+    def _retreat_by(self, situation: Situation, way_m: float, phase: Phase) -> str:
+        room = room_behind(situation, way_m, self._rules.retreat)
+        if situation.odometry is None:
+            return "no odometry"
+        if room.way_m < _SHORTEST_RETREAT_M:
+            return room.note
+        self._retreat = Retreat(situation, room.way_m, self._rules.retreat)
+        self.note = room.note
+        self._enter(phase)
+        return ""
+
+    def _back_off(self, retreat: Retreat, situation: Situation) -> Outcome | None:
+        self.back_off = retreat.update(situation)
+        if retreat.problem:
+            return Outcome.failure(FailedToStage(f"cannot back off: {retreat.problem}"))
+        if retreat.done:
+            self._retreat = None
+            self._enter(Phase.INITIAL_PERCEPTION)
         return None
 
-    def _back_off(self, situation: Situation, previous_ns: int) -> None:
-        if situation.speed_mps is not None:
-            self._backed_off_m += (
-                abs(situation.speed_mps) * (situation.now_ns - previous_ns) / _NS_PER_S
-            )
-        if self._backed_off_m >= self._rules.retry_backoff_m:
-            self._enter(Phase.INITIAL_PERCEPTION)
+    def _return(self, situation: Situation) -> Outcome | None:
+        retreat, error = self._retreat, self._failed
+        if retreat is None or error is None:
+            raise RuntimeError("a return needs a reason and a way")
+        lost = self._lost(situation)
+        self.back_off = retreat.update(situation)
+        if not (lost or retreat.problem or retreat.done):
+            return None
+        end = f"returned by {retreat.backed_m:.2f} m"
+        if not retreat.done:
+            end = f"did not return: {lost.reason if lost else retreat.problem}"
+        return Outcome.failure(type(error)(f"{error}; {end}"))
 
     def _enter(self, phase: Phase) -> None:
         self.phase = phase
         self._phase_start_ns = self._now_ns
         self._starved.update(False, self._now_ns)
+        self._idle.update(False, self._now_ns)
         if phase is Phase.INITIAL_PERCEPTION:
             self._has_moved = False
-
-    def _stop(self, situation: Situation) -> Motion:
-        if situation.dock_from_base is not None:
-            self.dock_from_base = situation.dock_from_base
-        if self._stop_start_ns is None:
-            # One period at least, so that the control loop has heard of the stop.
-            self._stop_start_ns = situation.now_ns
-            return Motion.STOP
-        stopping_ns = abs(situation.now_ns - self._stop_start_ns)
-        if situation.at_rest or stopping_ns > _to_ns(_STOP_LIMIT_S):
-            self.outcome = self._pending
-        return Motion.STOP
 
     def _docked_reason(self) -> str:
         pose = self._pose_text(", ") or ", pose not measured"
         settle_s = self._rules.tolerance.settle_s
-        return f"docked: the battery charges, at rest for {settle_s:g} s{pose}"
-
-    def _pose_text(self, separator: str) -> str:
-        pose = self.dock_from_base
-        if pose is None:
-            return ""
-        return (
-            f"{separator}{1e3 * pose.x:.1f} mm longitudinal, {1e3 * pose.y:.1f} mm lateral, "
-            f"{math.degrees(pose.yaw):.2f} degrees from the docked pose"
-        )
-
-
-def _failure(error: DockingError) -> Outcome:
-    return Outcome(str(error), error=error)
-
-
-def _to_ns(duration_s: float) -> int:
-    return round(duration_s * _NS_PER_S)
+        already = "" if self._has_driven else "already "
+        return f"{already}docked: the battery charges, at rest for {settle_s:g} s{pose}"

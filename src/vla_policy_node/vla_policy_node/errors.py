@@ -1,6 +1,7 @@
-"""Why a docking goal ends without success: one exception class per error code of `Dock`.
+"""Why a goal ends without success: one exception class per error code of `Dock` and `Undock`.
 
-Names and numbers are those of `nav2_msgs/action/DockRobot`.
+Names and numbers from 901 to 907 and 999 are those of `nav2_msgs/action/DockRobot`; those from 951
+on are our own.
 """
 
 from __future__ import annotations
@@ -14,8 +15,16 @@ class WorkerError(VlaError):
     """The inference process did not start, died, or answered with an error."""
 
 
+class ServerError(VlaError):
+    """A policy server cannot listen where it was told to."""
+
+
 class ParameterError(VlaError):
     """A parameter has a value that the node cannot work with."""
+
+
+class GraphError(VlaError):
+    """The live graph publishes streams in a way that the node can never receive."""
 
 
 class DockingError(VlaError):
@@ -64,6 +73,42 @@ class DockTimeout(DockingError):  # noqa: N818
     """The goal took longer than it was given."""
 
     code = 907
+
+
+class Canceled(DockingError):  # noqa: N818
+    """The client wants no more."""
+
+    code = 951
+
+
+class Preempted(DockingError):  # noqa: N818
+    """A newer goal took over."""
+
+    code = 952
+
+
+class NotDocked(DockingError):  # noqa: N818
+    """There is no dock to leave."""
+
+    code = 953
+
+
+class ManagerLost(DockingError):  # noqa: N818
+    """The lifecycle manager, which watches over the node, fell silent."""
+
+    code = 954
+
+
+class EmergencyStopped(DockingError):  # noqa: N818
+    """The emergency stop is pressed, or was, since the goal began."""
+
+    code = 955
+
+
+class GraphMismatch(DockingError):  # noqa: N818
+    """What the live graph publishes is not what the policy was made for."""
+
+    code = 956
 
 
 class UnknownFault(DockingError):  # noqa: N818

@@ -1,4 +1,4 @@
-"""Runs inference beside the control loop: a thread that owns the inference process."""
+"""Runs inference beside the control loop: threads that own one inference process each."""
 
 from __future__ import annotations
 
@@ -7,93 +7,42 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
-import numpy as np
-import numpy.typing as npt
-
+from vla_core.bundle import PolicyBundle
 from vla_core.errors import VlaError
 from vla_core.frames import Frame
 from vla_policy_node.errors import WorkerError
-from vla_policy_node.inference_worker import Ready, WorkerSpec
+from vla_policy_node.inference_types import (
+    ChunkTarget,
+    Goal,
+    InferenceSettings,
+    InferenceState,
+    Logger,
+)
+from vla_policy_node.inference_worker import Ready, Reply, WorkerSpec
 from vla_policy_node.worker_process import WorkerProcess
+
+__all__ = ["ChunkTarget", "InferenceLoop", "InferenceSettings", "InferenceState", "Logger"]
 
 _GONE = "there is no inference process any more: clean up the node and configure it anew"
 _IDLE_CHECK_S = 0.5
 _JOIN_TIMEOUT_S = 1.0
 
 
-class Logger(Protocol):
-    """The part of a ROS or standard logger that is used here."""
+class _Lane:
+    """A thread, and the process that it owns."""
 
-    def info(self, message: str) -> object:
-        """Log what happens."""
+    def __init__(self, index: int, run: Callable[[_Lane], None]) -> None:
+        self.worker: WorkerProcess | None = None
+        self.ready = False
+        self.thread = threading.Thread(
+            target=run, args=[self], name=f"inference {index}", daemon=True
+        )
 
-    def warning(self, message: str) -> object:
-        """Log what should not happen."""
-
-    def error(self, message: str) -> object:
-        """Log what went wrong."""
-
-
-class ChunkTarget(Protocol):
-    """Where chunks go, and who knows whether another one is wanted."""
-
-    def wants_chunk(self, now_ns: int) -> bool:
-        """Whether a chunk that is computed now would be used."""
-
-    def add_chunk(self, stamp_ns: int, actions: npt.NDArray[np.float32]) -> None:
-        """Take a chunk, (H, A), computed from the frame of `stamp_ns`."""
-
-
-@dataclass(frozen=True)
-class InferenceSettings:
-    """How inference runs.
-
-    Attributes:
-        timeout_s: a longer inference counts as hung, and the process is replaced.
-        start_timeout_s: to load and warm up.
-        max_restarts: how often a lost process is replaced.
-    """
-
-    timeout_s: float
-    start_timeout_s: float
-    max_restarts: int
-
-
-@dataclass(frozen=True)
-class InferenceState:
-    """How inference is doing.
-
-    Attributes:
-        worker_pid: process identifier, None while there is none.
-        ready: whether the process can take a frame.
-        latency_s: from the assembly of a frame to its chunk, NaN before the first.
-        chunks: computed since the node was configured.
-        restarts: of the process.
-        fault: why the running goal gets no more chunks; empty if it does.
-    """
-
-    worker_pid: int | None = None
-    ready: bool = False
-    latency_s: float = math.nan
-    chunks: int = 0
-    restarts: int = 0
-    fault: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Goal:
-    """What is inferred for.
-
-    Attributes:
-        instruction: what the policy is told.
-        target: where its chunks go.
-    """
-
-    instruction: str
-    target: ChunkTarget
+    def join(self) -> None:
+        if self.thread.is_alive():
+            self.thread.join(_JOIN_TIMEOUT_S)
 
 
 class InferenceLoop:
@@ -105,6 +54,9 @@ class InferenceLoop:
     A fault (process lost, hung, policy failed, undecodable message) ends the chunks until the next
     `begin`. A lost process is replaced at once, `max_restarts` times in all: the next goal finds a
     new one, the running goal fails.
+
+    Several processes take the frames of different ticks, evenly spread over the time that an
+    inference takes.
 
     Args:
         spec: what the process loads.
@@ -129,35 +81,44 @@ class InferenceLoop:
         self._state = InferenceState()
         self._goal: Goal | None = None
         self._closing = False
-        self._tick_ns: int | None = None
-        self._worker: WorkerProcess | None = None
-        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+        self._ticks = 0
+        self._ticks_served = 0
+        self._tick_ns = 0
+        self._asked_ns = 0
+        self._under_way = 0
+        self._bundle: PolicyBundle | None = None
+        self._lanes = [_Lane(index, self._run) for index in range(settings.workers)]
 
     @property
     def state(self) -> InferenceState:
         """A snapshot."""
         return self._state
 
-    def start(self) -> None:
-        """Start the process and wait until it has warmed up.
+    def start(self) -> PolicyBundle:
+        """Start the processes and wait until they have warmed up.
+
+        Returns:
+            What it has loaded.
 
         Raises:
             WorkerError: it cannot serve; the loop is closed then.
         """
-        self._thread.start()
+        for lane in self._lanes:
+            lane.thread.start()
         with self._condition:
             self._condition.wait_for(
                 lambda: self._state.ready or self._state.fault or self._closing
             )
             problem = self._state.fault or ("closed while it was starting" * self._closing)
-        if problem:
+        if problem or self._bundle is None:
             self.close()
             raise WorkerError(problem)
+        return self._bundle
 
     def begin(self, instruction: str, target: ChunkTarget) -> None:
         """Compute chunks for `instruction` from now on."""
         with self._condition:
-            alive = self._thread.is_alive()
+            alive = all(lane.thread.is_alive() for lane in self._lanes)
             self._update(fault="" if alive else _GONE, latency_s=math.nan)
             self._goal = Goal(instruction, target)
             self._condition.notify_all()
@@ -166,6 +127,7 @@ class InferenceLoop:
         """Say that the control tick of `tick_ns` is over; its frame is the next to be used."""
         with self._condition:
             self._tick_ns = tick_ns
+            self._ticks += 1
             self._condition.notify_all()
 
     def end(self) -> None:
@@ -175,42 +137,44 @@ class InferenceLoop:
             self._condition.notify_all()
 
     def close(self) -> None:
-        """End the process and the thread. Safe to call twice."""
+        """End the processes and the threads. Safe to call twice."""
         with self._condition:
             self._closing = True
             self._goal = None
             self._condition.notify_all()
-        if not self._thread.is_alive():
-            return
         if self._state.ready:
-            self._thread.join(_JOIN_TIMEOUT_S)
-        while self._thread.is_alive():
-            if self._worker is not None:
-                self._worker.kill()
-            self._thread.join(_JOIN_TIMEOUT_S)
+            for lane in self._lanes:
+                lane.join()
+        for lane in self._lanes:
+            while lane.thread.is_alive():
+                if lane.worker is not None:
+                    lane.worker.kill()
+                lane.join()
 
-    def _run(self) -> None:
+    def _run(self, lane: _Lane) -> None:
         try:
-            while not self._closing and self._serve_one_process():
-                self._update(restarts=self._state.restarts + 1)
+            while not self._closing and self._serve_one_process(lane):
+                with self._condition:
+                    self._update(restarts=self._state.restarts + 1)
         except Exception as error:
             self._log.error(f"inference loop failed: {error}\n{traceback.format_exc()}")
             self._fail(f"inference loop failed: {error}")
 
-    def _serve_one_process(self) -> bool:
+    def _serve_one_process(self, lane: _Lane) -> bool:
         """Run a process until it is lost or nobody wants it; True if it shall be replaced."""
-        worker = self._worker = WorkerProcess(self._spec)
+        worker = lane.worker = WorkerProcess(self._spec)
         served = False
         try:
             ready = worker.wait_until_ready(self._settings.start_timeout_s)
             served = True
-            self._announce(worker, ready)
+            self._announce(lane, worker, ready)
             self._serve(worker)
             return False
         except WorkerError as error:
             return self._lost(error, served)
         finally:
-            self._update(ready=False, worker_pid=None)
+            lane.ready = False
+            self._note_processes()
             worker.stop()
 
     def _lost(self, error: WorkerError, served: bool) -> bool:
@@ -223,14 +187,21 @@ class InferenceLoop:
         self._fail(str(error))
         return left > 0
 
-    def _announce(self, worker: WorkerProcess, ready: Ready) -> None:
+    def _announce(self, lane: _Lane, worker: WorkerProcess, ready: Ready) -> None:
         self._log.info(
             f"inference process {worker.pid} is ready: {ready.runtime}, "
             f"{1e3 * ready.latency_s:.1f} ms per chunk"
         )
         with self._condition:
-            self._update(ready=True, worker_pid=worker.pid)
+            self._bundle = ready.bundle
+            lane.ready = True
+            self._note_processes()
             self._condition.notify_all()
+
+    def _note_processes(self) -> None:
+        first = self._lanes[0]
+        pid = first.worker.pid if first.ready and first.worker is not None else None
+        self._update(ready=all(lane.ready for lane in self._lanes), worker_pid=pid)
 
     def _serve(self, worker: WorkerProcess) -> None:
         while True:
@@ -242,9 +213,11 @@ class InferenceLoop:
     def _wait_for_tick(self, worker: WorkerProcess) -> tuple[int, Goal] | None:
         """The next tick of a goal that wants chunks; None when the loop is closed."""
         with self._condition:
-            self._tick_ns = None
+            seen = self._ticks  # a tick that is over by now is not fresh any more
             while not self._closing:
-                if self._tick_ns is not None and self._goal is not None and not self._state.fault:
+                fresh = self._ticks > max(seen, self._ticks_served)
+                if fresh and self._goal is not None and not self._state.fault:
+                    self._ticks_served = self._ticks
                     return self._tick_ns, self._goal
                 if not worker.is_alive():
                     raise WorkerError(worker.obituary())
@@ -252,7 +225,7 @@ class InferenceLoop:
         return None
 
     def _infer(self, worker: WorkerProcess, tick_ns: int, goal: Goal) -> None:
-        if not goal.target.wants_chunk(tick_ns):
+        if not self._is_due(tick_ns) or not goal.target.wants_chunk(tick_ns):
             return
         started_s = time.monotonic()
         try:
@@ -262,16 +235,35 @@ class InferenceLoop:
             return
         if not frame.valid.all():
             return
-        reply = worker.infer(frame, goal.instruction, self._settings.timeout_s)
+        reply = self._ask(worker, frame, goal.instruction)
         if reply.actions is None:
             self._fail(f"the policy failed: {reply.error}", goal)
             return
         with self._condition:
-            if self._goal is not goal:
+            if self._goal is not goal or self._state.fault:
                 return
             latency_s = time.monotonic() - started_s
             self._update(latency_s=latency_s, chunks=self._state.chunks + 1)
             goal.target.add_chunk(frame.tick_ns, reply.actions)
+
+    def _ask(self, worker: WorkerProcess, frame: Frame, instruction: str) -> Reply:
+        with self._condition:
+            self._asked_ns = frame.tick_ns
+            self._under_way += 1
+        try:
+            return worker.infer(frame, instruction, self._settings.timeout_s)
+        finally:
+            with self._condition:
+                self._under_way -= 1
+
+    def _is_due(self, tick_ns: int) -> bool:
+        """Whether it is long enough since the inferences under way began."""
+        with self._condition:
+            if self._under_way == 0:
+                return True
+            latency_s = self._state.latency_s
+            share_s = 0.0 if math.isnan(latency_s) else latency_s / self._settings.workers
+            return abs(tick_ns - self._asked_ns) >= 1e9 * max(share_s, self._settings.spacing_s)
 
     def _fail(self, fault: str, goal: Goal | None = None) -> None:
         """Note a fault, of one goal or of every one that may have begun meanwhile."""

@@ -1,4 +1,4 @@
-"""The inference process: loads the bundle, then turns frames into chunks until its pipe ends.
+"""The inference process: loads the policy, then turns frames into chunks until its pipe ends.
 
 It is a process because inference beside a Python timer in one interpreter delays the timer. It
 never outlives the node: the kernel kills it when the thread that started it dies (Linux), and the
@@ -11,21 +11,21 @@ import ctypes
 import signal
 import sys
 import time
-import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vla_core.errors import VlaError
+from vla_policy_node.child_process import describe_failure
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from vla_core.bundle import ChunkPolicy
+    from vla_core.bundle import PolicyBundle
     from vla_core.contract import Contract
     from vla_core.frames import Frame
+    from vla_policy_node.runtimes import Runtime
 
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 _WARM_UP_RUNS = 3
@@ -36,16 +36,23 @@ class WorkerSpec:
     """What the process shall load: the first thing it is sent.
 
     Attributes:
-        bundle: directory of the policy bundle.
+        bundle: directory of the policy bundle; for runtime "torch", a training checkpoint or the
+            folder that holds it.
         runtime: name of the runtime.
         threads: of one inference.
         variant: of the bundle's graph; empty for the exact one.
+        device: where PyTorch computes.
+        remote_uri: of the policy server.
+        timeout_s: an inference that takes longer counts as hung.
     """
 
     bundle: Path
     runtime: str
     threads: int
     variant: str = ""
+    device: str = "cpu"
+    remote_uri: str = ""
+    timeout_s: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -56,11 +63,13 @@ class Ready:
         runtime: runtime and version.
         latency_s: of the last warm-up inference.
         error: why it cannot serve; empty if it can.
+        bundle: what it has loaded.
     """
 
     runtime: str = ""
     latency_s: float = 0.0
     error: str = ""
+    bundle: PolicyBundle | None = None
 
 
 @dataclass(frozen=True)
@@ -108,38 +117,31 @@ def main() -> int:
 def _serve(connection: Connection) -> int:
     spec: WorkerSpec = connection.recv()
     try:
-        policy, ready = _load(spec)
+        runtime, ready = _load(spec)
     except Exception as error:
-        connection.send(Ready(error=_describe(error)))
+        connection.send(Ready(error=describe_failure(error)))
         return 1
     connection.send(ready)
     while True:
         request: Request = connection.recv()
         try:
-            reply = Reply(request.sequence, policy(request.frame, request.instruction))
+            reply = Reply(request.sequence, runtime.infer(request.frame, request.instruction))
         except Exception as error:
-            reply = Reply(request.sequence, None, _describe(error))
+            reply = Reply(request.sequence, None, describe_failure(error))
         connection.send(reply)
 
 
-def _load(spec: WorkerSpec) -> tuple[ChunkPolicy, Ready]:
+def _load(spec: WorkerSpec) -> tuple[Runtime, Ready]:
     # Imported late, so that the process can be told to die before it has loaded anything big.
-    from vla_core.bundle import ChunkPolicy, PolicyBundle
-    from vla_core.sentence_encoder import ENCODER_OUTPUT, load_sentence_encoder
-    from vla_policy_node.runtimes import create_runtime
+    from vla_policy_node.runtimes import load_runtime
 
-    bundle = PolicyBundle.load(spec.bundle, variant=spec.variant)
-    runtime = create_runtime(spec.runtime, bundle.model_path, spec.threads)
-    encode = load_sentence_encoder(
-        bundle, lambda path: create_runtime(spec.runtime, path, spec.threads, ENCODER_OUTPUT).run
-    )
-    policy = ChunkPolicy(bundle, runtime.run, encode)
-    frame = blank_frame(bundle.contract)
+    runtime = load_runtime(spec)
+    frame = blank_frame(runtime.bundle.contract)
     started_s = time.monotonic()
     for _ in range(_WARM_UP_RUNS):
         started_s = time.monotonic()
-        policy(frame, "warm up")
-    return policy, Ready(runtime.name, time.monotonic() - started_s)
+        runtime.infer(frame, "warm up")
+    return runtime, Ready(runtime.name, time.monotonic() - started_s, bundle=runtime.bundle)
 
 
 def blank_frame(contract: Contract) -> Frame:
@@ -155,13 +157,6 @@ def blank_frame(contract: Contract) -> Frame:
         valid=np.ones(len(streams), bool),
         age_ns=np.zeros(len(streams), np.int64),
     )
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, VlaError):
-        return str(error)
-    traceback.print_exc()
-    return f"{type(error).__name__}: {error}"
 
 
 def _die_with_parent() -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # One for a goal that runs, one for a transition that waits, the others for short callbacks: with
 # all of them taken, rclpy's executor would turn in circles.
 _EXECUTOR_THREADS = 8
-# Python's default of 5 ms is how long a decoding thread may keep the control timer waiting.
+# Python's default of 5 ms is how long a decoding thread may keep a sign of life or a frame waiting.
 _SWITCH_INTERVAL_S = 0.0005
 _SIGNAL_POLL_S = 0.2
 
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         Exit code: 0 after SIGINT or SIGTERM, 1 after an error.
     """
     # Before anything imports numpy. Images are small: a second BLAS thread gains nothing here, and
-    # spins on the core that the control timer needs.
+    # spins on a core that others need.
     for library in ("OPENBLAS", "OMP", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     sys.setswitchinterval(_SWITCH_INTERVAL_S)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from enum import Enum
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from rcl_interfaces.msg import (
@@ -13,67 +12,70 @@ from rcl_interfaces.msg import (
     SetParametersResult,
 )
 
-from vla_core.docking import DOCKED
+from vla_core.action_chunks import EXECUTION_MODES
+from vla_policy_node.docking_parameters import DockingParameters
 from vla_policy_node.errors import ParameterError
+from vla_policy_node.observability_parameters import ObservabilityParameters
+from vla_policy_node.parameter_field import ReadAt
+from vla_policy_node.parameter_field import parameter as _parameter
+from vla_policy_node.runtimes import RUNTIMES
+from vla_policy_node.safety_parameters import SafetyParameters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from rclpy.node import Node
     from rclpy.parameter import Parameter
 
 
-class ReadAt(Enum):
-    """When a new value takes effect."""
-
-    CONFIGURE = "read when the node is configured; refused while it is configured"
-    GOAL = "read at the start of each goal"
-
-
-def _parameter(
-    default: Any,
-    description: str,
-    *,
-    at: ReadAt,
-    unit: str = "",
-    low: float | None = None,
-    high: float | None = None,
-    choices: Sequence[str] = (),
-) -> Any:
-    metadata = {
-        "description": f"{description} [{unit}]" if unit else description,
-        "at": at,
-        "low": low,
-        "high": high,
-        "choices": tuple(choices),
-    }
-    return field(default=default, metadata=metadata)
-
-
 _CONFIGURE = ReadAt.CONFIGURE
-_GOAL = ReadAt.GOAL
 
 
 @dataclass(frozen=True)
-class PolicyParameters:
+class PolicyParameters(ObservabilityParameters, SafetyParameters, DockingParameters):
     """Values of all parameters at one moment."""
 
-    policy: str = _parameter("", "Directory of the policy bundle", at=_CONFIGURE)
+    policy: str = _parameter(
+        "",
+        "Directory of the policy bundle; with runtime torch, of the training",
+        at=_CONFIGURE,
+    )
     variant: str = _parameter(
         "",
         "Variant of the bundle's graph, such as int8-static; empty: the exact one",
         at=_CONFIGURE,
     )
     contract: str = _parameter("", "YAML file of the robot's contract", at=_CONFIGURE)
-    runtime: str = _parameter("onnx", "What computes the policy", at=_CONFIGURE, choices=("onnx",))
+    runtime: str = _parameter("onnx", "What computes the policy", at=_CONFIGURE, choices=RUNTIMES)
+    remote_uri: str = _parameter(
+        "",
+        "Address of the policy server of runtime remote, such as ws://10.0.0.5:8000",
+        at=_CONFIGURE,
+    )
+    torch_device: str = _parameter(
+        "cpu", "Where runtime torch computes, such as cuda:0", at=_CONFIGURE
+    )
+    shadow: bool = _parameter(
+        False,
+        "Run the policy with default_instruction, publish what it would do on ~/shadow_command and "
+        "compare it with who drives; no actions, no commands",
+        at=_CONFIGURE,
+    )
     inference_threads: int = _parameter(
         1, "Threads of one inference", at=_CONFIGURE, low=1, high=64
+    )
+    inference_workers: int = _parameter(
+        1,
+        "Inference processes that take turns; for an inference that takes longer than half a chunk",
+        at=_CONFIGURE,
+        low=1,
+        high=8,
     )
     execution_mode: str = _parameter(
         "receding_horizon",
         "How action chunks are executed",
         at=_CONFIGURE,
-        choices=("open_loop", "receding_horizon", "temporal_ensemble"),
+        choices=EXECUTION_MODES,
     )
     inference_rate_hz: float = _parameter(
         10.0,
@@ -101,6 +103,23 @@ class PolicyParameters:
         low=0,
         high=1000,
     )
+    control_priority: int = _parameter(
+        50,
+        "Real-time priority (SCHED_FIFO) of the process that commands, where the system grants it; "
+        "0: none",
+        at=_CONFIGURE,
+        low=0,
+        high=99,
+    )
+    control_silence_s: float = _parameter(
+        0.5,
+        "A node that is silent for longer counts as hung: zero at once, and the goal fails; the "
+        "robot brakes from three control periods on",
+        at=_CONFIGURE,
+        unit="s",
+        low=0.1,
+        high=5.0,
+    )
     battery_topic: str = _parameter(
         "battery_state", "sensor_msgs/BatteryState that shows charging", at=_CONFIGURE
     )
@@ -109,100 +128,6 @@ class PolicyParameters:
         "geometry_msgs/PoseStamped of the docked pose seen from the base, to verify docking by; "
         "empty: the contract's",
         at=_CONFIGURE,
-    )
-    default_instruction: str = _parameter("", "Instruction of a goal that has none", at=_GOAL)
-    dock_timeout_s: float = _parameter(
-        30.0,
-        "Longest docking, unless the goal says otherwise",
-        at=_GOAL,
-        unit="s",
-        low=1.0,
-        high=3600.0,
-    )
-    initial_perception_timeout_s: float = _parameter(
-        5.0,
-        "Longest wait for all streams and for the first chunk",
-        at=_GOAL,
-        unit="s",
-        low=0.1,
-        high=600.0,
-    )
-    stale_grace_s: float = _parameter(
-        1.0,
-        "How long streams or chunks may stay away before the goal fails; the robot brakes",
-        at=_GOAL,
-        unit="s",
-        low=0.0,
-        high=60.0,
-    )
-    charge_timeout_s: float = _parameter(
-        5.0,
-        "Longest standstill at the station without a verified dock",
-        at=_GOAL,
-        unit="s",
-        low=0.1,
-        high=600.0,
-    )
-    max_retries: int = _parameter(
-        0, "Times that the robot backs off and comes in again", at=_GOAL, low=0, high=100
-    )
-    retry_backoff_m: float = _parameter(
-        0.4, "Way straight back before a retry", at=_GOAL, unit="m", low=0.05, high=5.0
-    )
-    retry_speed_mps: float = _parameter(
-        0.1, "Speed of backing off", at=_GOAL, unit="m/s", low=0.01, high=1.0
-    )
-    docked_settle_s: float = _parameter(
-        DOCKED.settle_s,
-        "Docked is what holds for this long",
-        at=_GOAL,
-        unit="s",
-        low=0.1,
-        high=60.0,
-    )
-    docked_speed_mps: float = _parameter(
-        DOCKED.speed_mps, "Slower is standing still", at=_GOAL, unit="m/s", low=0.001, high=1.0
-    )
-    tolerance_longitudinal_m: float = _parameter(
-        DOCKED.longitudinal_m,
-        "Docked: error along the approach",
-        at=_GOAL,
-        unit="m",
-        low=0.0005,
-        high=1.0,
-    )
-    tolerance_lateral_m: float = _parameter(
-        DOCKED.lateral_m,
-        "Docked: error across the approach",
-        at=_GOAL,
-        unit="m",
-        low=0.0005,
-        high=1.0,
-    )
-    tolerance_yaw_rad: float = _parameter(
-        DOCKED.yaw_rad, "Docked: error of the heading", at=_GOAL, unit="rad", low=0.0005, high=3.15
-    )
-    pose_max_age_s: float = _parameter(
-        0.5, "An older dock pose is not used", at=_GOAL, unit="s", low=0.01, high=60.0
-    )
-    battery_max_age_s: float = _parameter(
-        2.5, "An older battery state is not used", at=_GOAL, unit="s", low=0.01, high=600.0
-    )
-    charging_current_a: float = _parameter(
-        0.1,
-        "Current above which a battery of unknown status counts as charging",
-        at=_GOAL,
-        unit="A",
-        low=0.0,
-        high=1000.0,
-    )
-    zero_hold_s: float = _parameter(
-        0.5,
-        "How long zero commands follow a goal that has moved the robot",
-        at=_GOAL,
-        unit="s",
-        low=0.05,
-        high=60.0,
     )
 
 

@@ -11,30 +11,36 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import JumpThreshold
+from rclpy.duration import Duration
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import BatteryState
+from std_msgs.msg import Bool, Empty
 from vla_msgs.msg import PolicyStatus
 
 from vla_core import keys
-from vla_core.command_pipeline import Command
 from vla_core.errors import VlaError
+from vla_policy_node.command_messages import message_class
+from vla_policy_node.control_process_messages import Report
+from vla_policy_node.deploy_check import type_differences
 from vla_policy_node.dock_server import DockServer
+from vla_policy_node.errors import DockingError, GraphError
+from vla_policy_node.manager_watch import ManagerWatch
+from vla_policy_node.observability import Observability
 from vla_policy_node.parameters import declare_parameters, parameter_guard, read_parameters
-from vla_policy_node.policy_stack import PolicyStack
+from vla_policy_node.policy_stack import GraphPlace, PolicyStack
 from vla_policy_node.ros_messages import (
-    command_message,
+    EMERGENCY_STOP_PROFILES,
     diagnostic_array,
-    message_class,
     policy_status,
     qos_profile,
 )
+from vla_policy_node.shadow_server import ShadowServer
 from vla_policy_node.timing import PeriodMonitor
 
 _RESULT_DELIVERY_S = 0.1
@@ -58,9 +64,9 @@ class PolicyNode(LifecycleNode):
         declare_parameters(self)
         self.add_on_set_parameters_callback(parameter_guard(lambda: self._stack is not None))
         self._stack: PolicyStack | None = None
-        self._dock_server: DockServer | None = None
+        self._dock_server: DockServer | ShadowServer | None = None
+        self._manager = ManagerWatch()
         self._active = False
-        self._publish_lock = threading.Lock()
         self._teardown_lock = threading.RLock()
         self._undo: list[Callable[[], object]] = []
         self._released_s = -math.inf
@@ -72,9 +78,16 @@ class PolicyNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and verify the bundle, start inference, subscribe."""
         try:
-            self._stack = PolicyStack(read_parameters(self), self._now_ns, self.get_logger())
+            self._stack = PolicyStack(
+                read_parameters(self),
+                self._place(),
+                self._now_ns,
+                self.get_logger(),
+                self._on_control_report,
+            )
             self._undo.append(self._stack.close)
             self._stack.start()
+            self._pass_simulated_time_on(self._stack)
             self._create_interfaces(self._stack)
         except VlaError as error:
             self.get_logger().error(f"cannot configure: {error}")
@@ -91,23 +104,19 @@ class PolicyNode(LifecycleNode):
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Start the control timer and welcome goals."""
+        """Welcome goals."""
         stack = self._stack
         if stack is None:
             return TransitionCallbackReturn.ERROR
         result = super().on_activate(state)
         self._periods = PeriodMonitor(stack.contract.action.period_ns)
+        self._manager.forget()
         self._active = True
-        # A full collection would go through everything that was ever imported, and hold up a tick
-        # for tens of milliseconds.
+        # A full collection would go through everything that was ever imported, and hold up signs of
+        # life and frames for tens of milliseconds.
         gc.collect()
         gc.freeze()
-        # A steady clock keeps the period when the system's time is set; simulated time sets it.
-        simulated = self.get_parameter("use_sim_time").value
-        clock = self.get_clock() if simulated else Clock(clock_type=ClockType.STEADY_TIME)
-        period_s = 1.0 / stack.contract.action.rate_hz
         self._timers_of_activation = [
-            self.create_timer(period_s, self._tick, MutuallyExclusiveCallbackGroup(), clock),
             self.create_timer(1.0, self._diagnose, MutuallyExclusiveCallbackGroup()),
         ]
         return result
@@ -151,6 +160,10 @@ class PolicyNode(LifecycleNode):
 
     def _create_interfaces(self, stack: PolicyStack) -> None:
         contract, parameters = stack.contract, stack.parameters
+        differences = type_differences(contract, self.get_publishers_info_by_topic)
+        if differences:
+            raise GraphError("; ".join(differences))
+        self._observability = Observability(contract, parameters, stack.streams, self._advertise)
         for stream in contract.streams:
             self._subscribe(
                 message_class(stream.type),
@@ -164,12 +177,23 @@ class PolicyNode(LifecycleNode):
             self._subscribe(PoseStamped, pose_topic, self._on_dock_pose)
         else:
             self.get_logger().info("no dock pose topic: docked is verified by battery and odometry")
-        self._command_publisher = self._advertise(
-            message_class(contract.action.type), contract.action.topic, 1
-        )
+        if parameters.emergency_stop_topic:
+            for profile in EMERGENCY_STOP_PROFILES:
+                self._subscribe(
+                    Bool,
+                    parameters.emergency_stop_topic,
+                    lambda message: stack.guard.on_emergency_stop(message.data),
+                    profile,
+                )
         self._status_publisher = self._advertise(PolicyStatus, "~/status", 10)
         self._diagnostics_publisher = self._advertise(DiagnosticArray, "/diagnostics", 10)
-        self._dock_server = DockServer(self, stack, lambda: self._active)
+        self._subscribe(
+            Empty, parameters.manager_heartbeat_topic, lambda _: self._manager.hear(), 1
+        )
+        if parameters.shadow:
+            self._dock_server = ShadowServer(self, stack, lambda: self._active)
+        else:
+            self._dock_server = DockServer(self, stack, lambda: self._active, self._fault)
         self._undo.append(self._dock_server.destroy)
 
     def _subscribe(
@@ -196,9 +220,7 @@ class PolicyNode(LifecycleNode):
             if not self._active or self._stack is None or self._dock_server is None:
                 return
             self._active = False
-            with self._publish_lock:
-                if self._stack.control.halt():
-                    self._publish(np.zeros(self._stack.contract.action.size), self._now_ns())
+            self._stack.control.halt()
             self._stack.inference.end()
             self._dock_server.wait_until_idle()
             for timer in self._timers_of_activation:
@@ -215,6 +237,28 @@ class PolicyNode(LifecycleNode):
             self._dock_server = None
             self._stack = None
             self._released_s = time.monotonic()
+
+    def _place(self) -> GraphPlace:
+        return GraphPlace(
+            name=self.get_name(),
+            namespace=self.get_namespace(),
+            domain_id=self.context.get_domain_id(),
+            simulated=bool(self.get_parameter("use_sim_time").value),
+            resolve_topic=self.resolve_topic_name,
+        )
+
+    def _pass_simulated_time_on(self, stack: PolicyStack) -> None:
+        if not self.get_parameter("use_sim_time").value:
+            return
+        # Simulated time only ever jumps: this is called with every message on /clock.
+        threshold = JumpThreshold(
+            min_forward=Duration(nanoseconds=1), min_backward=Duration(nanoseconds=-1)
+        )
+        handle = self.get_clock().create_jump_callback(
+            threshold, post_callback=lambda _: stack.control.set_clock(self._now_ns())
+        )
+        self._undo.append(handle.unregister)
+        stack.control.set_clock(self._now_ns())
 
     def _refuse_impossible_transitions(self) -> None:
         # rclpy raises into the executor when a transition is asked for that the state does not
@@ -238,8 +282,14 @@ class PolicyNode(LifecycleNode):
     def _on_stream(self, stack: PolicyStack, key: str, message: Any) -> None:
         now_ns = self._now_ns()
         stack.streams.push(key, message, now_ns)
+        stack.guard.on_message(key, message)
         if key == keys.ODOMETRY:
             stack.evidence.add_odometry(message, now_ns)
+        elif key == keys.SCAN:
+            stack.evidence.add_scan(message, now_ns)
+            stack.look_around()
+        elif key == keys.IMAGE:
+            self._observability.on_image(message)
 
     def _on_battery(self, message: BatteryState) -> None:
         stack = self._stack
@@ -250,55 +300,72 @@ class PolicyNode(LifecycleNode):
         stack = self._stack
         if stack is not None:
             stack.evidence.add_dock_pose(message, self._now_ns())
+            stack.guard.on_dock_pose(message)
 
-    def _tick(self) -> None:
+    def _on_control_report(self, report: Report) -> None:
+        """Take in what the control process did at a tick."""
         stack = self._stack
-        if stack is None or not stack.control.running:
+        if stack is None or not self._active:
             return
-        now_ns = self._now_ns()
-        with self._publish_lock:
-            command = stack.control.tick(now_ns, stack.streams.valid(now_ns))
-            if command is not None:
-                self._publish(command.values, now_ns)
-        if command is not None:
-            self._periods.add(time.monotonic_ns())
-        if not stack.control.running:
+        if report.values is not None:
+            self._periods.add(report.sent_ns)
+        if not report.running:
             self._periods.pause()
-        self._report(stack, command, now_ns)
-        stack.inference.notify_tick(now_ns)
+        if report.tick_ns is not None:
+            stack.inference.notify_tick(report.tick_ns)
+            self._report(stack, report, report.tick_ns)
+        if isinstance(self._dock_server, ShadowServer):
+            self._dock_server.take(report)
 
-    def _publish(self, values: np.ndarray, now_ns: int) -> None:
-        stack = self._stack
-        if stack is not None:
-            self._command_publisher.publish(command_message(stack.contract, values, now_ns))
-
-    def _report(self, stack: PolicyStack, command: Command | None, now_ns: int) -> None:
-        server = self._dock_server
-        status = policy_status(
-            now_ns,
-            server.instruction if server is not None else "",
-            command,
-            stack.control.chunk,
-            stack.inference.state.latency_s,
-            stack.streams.states(now_ns),
-        )
-        self._status_publisher.publish(status)
+    def _report(self, stack: PolicyStack, report: Report, now_ns: int) -> None:
+        server, chunk = self._dock_server, stack.control.chunk
+        instruction = server.instruction if server is not None else ""
+        latency_s = stack.inference.state.latency_s
+        if not stack.parameters.shadow:
+            stack.note_command(report)
+        if self._status_publisher.get_subscription_count() > 0:
+            states = stack.streams.states(now_ns)
+            self._status_publisher.publish(
+                policy_status(
+                    now_ns, instruction, report.command, chunk, latency_s, states, report.fault
+                )
+            )
+        self._observability.on_report(report, chunk, instruction, latency_s)
 
     def _diagnose(self) -> None:
         stack, server = self._stack, self._dock_server
         if stack is None or server is None:
             return
         now_ns = self._now_ns()
-        self._diagnostics_publisher.publish(
-            diagnostic_array(
-                self.get_name(),
-                now_ns,
-                stack.streams.states(now_ns),
-                stack.inference.state,
-                stack.control.interventions,
-                "docking" if server.busy else "waiting for a goal",
-            )
+        states = stack.streams.states(now_ns)
+        if not server.busy:
+            stack.guard.on_idle(states)
+        if self._diagnostics_publisher.get_subscription_count() == 0:
+            return
+        array = diagnostic_array(
+            self.get_name(),
+            now_ns,
+            states,
+            stack.inference.state,
+            stack.control.interventions,
+            _activity(server),
+            stack.guard,
+            dict(stack.interventions.total),
         )
+        array.status.append(self._observability.latency_status(self.get_name()))
+        self._diagnostics_publisher.publish(array)
+
+    def _fault(self) -> DockingError | None:
+        """Why every goal has to end, None if nothing speaks against it."""
+        timeout_s = float(self.get_parameter("manager_timeout_s").value)
+        stack = self._stack
+        return self._manager.fault(timeout_s) or (stack.guard.fault() if stack else None)
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
+
+
+def _activity(server: DockServer | ShadowServer) -> str:
+    if isinstance(server, ShadowServer):
+        return "in shadow mode"
+    return "docking" if server.busy else "waiting for a goal"

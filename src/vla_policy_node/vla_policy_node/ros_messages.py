@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Final
 
-from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from vla_msgs.msg import PolicyStatus, StreamStatus
 
 from vla_core.command_pipeline import Command
-from vla_core.contract import Contract, QosSpec
-from vla_core.contract_specs import TWIST_STAMPED_TYPE
-from vla_core.decoding import fill_action_message
+from vla_core.contract import QosSpec
+from vla_core.safety_envelope import Intervention
+from vla_policy_node.command_messages import time_message
 from vla_policy_node.control import Chunk
+from vla_policy_node.guard import Guard
 from vla_policy_node.inference_loop import InferenceState
-from vla_policy_node.streams import StreamState
+from vla_policy_node.streams import StreamState, describe_stale
 
-_NS_PER_S = 1_000_000_000
+EMERGENCY_STOP_PROFILES: Final = tuple(
+    QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
+    for durability in (DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL)
+)
+"""One hears every reliable publisher from now on, the other what a latched one said before."""
 
-
-def message_class(type_name: str) -> Any:
-    """The class of a message type such as "sensor_msgs/msg/Image"."""
-    package, namespace, name = type_name.split("/")
-    return getattr(importlib.import_module(f"{package}.{namespace}"), name)
+INTERVENTION_TEXTS: Final = {
+    Intervention.EMERGENCY_STOP: "the emergency stop is pressed",
+    Intervention.FAULT: "the policy failed",
+    Intervention.STALE: "a stream is too old or missing",
+    Intervention.STARVED: "the policy has no action for this moment",
+    Intervention.NAN: "the policy commanded NaN or infinity",
+    Intervention.VELOCITY: "the policy wanted to go faster than the contract allows",
+    Intervention.DEADBAND: "the policy wanted less than moves the robot",
+    Intervention.ACCELERATION: "the policy wanted to change speed faster than allowed",
+    Intervention.JERK: "the policy wanted to change acceleration faster than allowed",
+    Intervention.OBSTACLE: "the scan shows an obstacle within the braking distance",
+}
+"""Each intervention of the safety envelope as a sentence."""
 
 
 def qos_profile(spec: QosSpec) -> QoSProfile:
@@ -38,23 +49,6 @@ def qos_profile(spec: QosSpec) -> QoSProfile:
         reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
     )
-
-
-def time_message(time_ns: int) -> Time:
-    """Nanoseconds as a time message."""
-    return Time(sec=time_ns // _NS_PER_S, nanosec=time_ns % _NS_PER_S)
-
-
-def command_message(contract: Contract, values: Any, now_ns: int) -> Twist | TwistStamped:
-    """A command in the contract's message type, (A,) [m/s, rad/s]."""
-    if contract.action.type == TWIST_STAMPED_TYPE:
-        message = TwistStamped()
-        message.header.stamp = time_message(now_ns)
-        message.header.frame_id = contract.base_frame
-    else:
-        message = Twist()
-    fill_action_message(contract.action, values, message)
-    return message
 
 
 def stream_statuses(streams: tuple[StreamState, ...]) -> list[StreamStatus]:
@@ -79,9 +73,21 @@ def policy_status(
     chunk: Chunk | None,
     latency_s: float,
     streams: tuple[StreamState, ...],
+    fault: str = "",
 ) -> PolicyStatus:
-    """What the node did in one tick; chunk and command are empty where there is none."""
+    """What the node did in one tick; chunk and command are empty where there is none.
+
+    Args:
+        now_ns: the tick.
+        instruction: of the goal.
+        command: what was published.
+        chunk: the newest one.
+        latency_s: of that chunk.
+        streams: every stream.
+        fault: why the goal can move the robot no more; empty as long as it can.
+    """
     message = PolicyStatus(instruction=instruction, inference_latency_s=latency_s)
+    message.reason = "; ".join(part for part in (fault, describe_stale(streams)) if part)
     message.header.stamp = time_message(now_ns)
     if chunk is not None:
         message.chunk_stamp = time_message(chunk.stamp_ns)
@@ -91,8 +97,14 @@ def policy_status(
         message.command = command.values.tolist()
         message.buffer_depth = command.buffer_depth
         message.interventions = [str(reason) for reason in command.interventions]
+        message.reason = message.reason or _in_words(command)
     message.streams = stream_statuses(streams)
     return message
+
+
+def _in_words(command: Command) -> str:
+    reasons = [INTERVENTION_TEXTS[reason] for reason in command.interventions]
+    return "; ".join(reasons)
 
 
 def diagnostic_array(
@@ -102,12 +114,15 @@ def diagnostic_array(
     inference: InferenceState,
     interventions: int,
     state: str,
+    guard: Guard,
+    reasons: Mapping[str, int],
 ) -> DiagnosticArray:
-    """Health of streams and inference for /diagnostics."""
+    """Health of streams, inference and guards for /diagnostics."""
     array = DiagnosticArray()
     array.header.stamp = time_message(now_ns)
     array.status = [
         _inference_diagnostic(name, inference, interventions, state),
+        _guard_diagnostic(name, guard, reasons),
         *(_stream_diagnostic(name, stream) for stream in streams),
     ]
     return array
@@ -131,9 +146,21 @@ def _inference_diagnostic(
     return _diagnostic(level, f"{name}: policy", text, values)
 
 
+def _guard_diagnostic(name: str, guard: Guard, reasons: Mapping[str, int]) -> DiagnosticStatus:
+    differences = guard.differences
+    level, text = DiagnosticStatus.OK, "ok"
+    if guard.emergency_stop:
+        level, text = DiagnosticStatus.ERROR, guard.emergency_stop
+    elif differences:
+        level, text = DiagnosticStatus.ERROR, f"{len(differences)} differences from the contract"
+    values = {f"difference {index}": each for index, each in enumerate(differences, 1)}
+    values |= {f"commands changed: {reason}": str(count) for reason, count in reasons.items()}
+    return _diagnostic(level, f"{name}: safety", text, values)
+
+
 def _stream_diagnostic(name: str, stream: StreamState) -> DiagnosticStatus:
-    if stream.problem:
-        level, text = DiagnosticStatus.ERROR, stream.problem
+    if stream.fault or stream.problem:
+        level, text = DiagnosticStatus.ERROR, stream.fault or stream.problem
     elif stream.valid:
         level, text = DiagnosticStatus.OK, "ok"
     elif stream.messages:

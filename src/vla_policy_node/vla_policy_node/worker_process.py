@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 import socket
-import subprocess
-import sys
 from multiprocessing.connection import Connection
 from typing import Any
 
 from vla_core.frames import Frame
+from vla_policy_node.child_process import ChildProcess
 from vla_policy_node.errors import WorkerError
 from vla_policy_node.inference_worker import Ready, Reply, Request, WorkerSpec
 
-_EXIT_TIMEOUT_S = 1.0
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -28,13 +23,12 @@ class WorkerProcess:
 
     def __init__(self, spec: WorkerSpec) -> None:
         ours, theirs = socket.socketpair()
-        environment = os.environ | {name: str(spec.threads) for name in _THREAD_VARIABLES}
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "vla_policy_node.inference_worker", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=environment,
+            self._process = ChildProcess(
+                "inference process",
+                "vla_policy_node.inference_worker",
+                [theirs.fileno()],
+                environment={name: str(spec.threads) for name in _THREAD_VARIABLES},
             )
         self._connection = Connection(ours.detach())
         self._spec = spec
@@ -76,41 +70,30 @@ class WorkerProcess:
         except OSError as error:
             raise WorkerError(self.obituary()) from error
         if reply.sequence != self._sequence:
-            raise WorkerError(f"inference process {self.pid} answered out of turn")
+            raise WorkerError(f"{self._process} answered out of turn")
         return reply
 
     def is_alive(self) -> bool:
         """Whether the process runs."""
-        return self._process.poll() is None
+        return self._process.is_alive()
 
     def stop(self) -> None:
         """End the process: by the end of its pipe, or else by force."""
         self._connection.close()
-        try:
-            self._process.wait(_EXIT_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            self._process.wait()
+        self._process.stop()
 
     def kill(self) -> None:
         """End the process at once; whoever waits for its answer gets a `WorkerError`."""
         self._process.kill()
 
+    def obituary(self) -> str:
+        """How the process ended."""
+        return self._process.obituary()
+
     def _receive(self, timeout_s: float, complaint: str) -> Any:
         try:
             if not self._connection.poll(timeout_s):
-                raise WorkerError(f"inference process {self.pid} {complaint}")
+                raise WorkerError(f"{self._process} {complaint}")
             return self._connection.recv()
         except EOFError as error:
             raise WorkerError(self.obituary()) from error
-
-    def obituary(self) -> str:
-        """How the process ended."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_EXIT_TIMEOUT_S)
-        code = self._process.returncode
-        if code is None:
-            return f"inference process {self.pid} closed its pipe"
-        if code < 0:
-            return f"inference process {self.pid} was killed by {signal.Signals(-code).name}"
-        return f"inference process {self.pid} ended with exit code {code}"

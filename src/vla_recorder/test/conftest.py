@@ -61,6 +61,7 @@ def shared(pair, tmp_path):
         "storage": "mcap",
         "compression": "none",
         "post_roll_s": 0.0,
+        "pre_roll_s": 0.0,
         "disk_reserve_bytes": 0,
     }
     recorder.set(**{name: value for name, value in defaults.items() if name in changed})

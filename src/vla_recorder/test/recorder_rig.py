@@ -23,7 +23,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image, LaserScan
 from vla_msgs.action import RecordEpisode
 from vla_msgs.msg import SimulationState
-from vla_msgs.srv import StopEpisode
+from vla_msgs.srv import SaveRecent, StopEpisode
 
 WAIT_S = 20.0
 MATCHING_S = 0.4
@@ -118,6 +118,7 @@ class Recorder:
             )
         self._change_state = robot.node.create_client(ChangeState, "vla_recorder/change_state")
         self._stop = robot.node.create_client(StopEpisode, "vla_recorder/stop_episode")
+        self._save = robot.node.create_client(SaveRecent, "vla_recorder/save_recent")
         self._set_parameters = robot.node.create_client(
             SetParameters, "vla_recorder/set_parameters"
         )
@@ -150,6 +151,7 @@ class Recorder:
         assert self.change(Transition.TRANSITION_ACTIVATE), self.text
         assert self._record.wait_for_server(WAIT_S)
         assert self._stop.wait_for_service(WAIT_S)
+        assert self._save.wait_for_service(WAIT_S)
         return self
 
     def record(self, **goal):
@@ -158,6 +160,9 @@ class Recorder:
     def stop(self, outcome=StopEpisode.Request.SUCCESS, note=""):
         request = StopEpisode.Request(outcome=outcome, note=note)
         return self._stop.call(request, timeout_sec=WAIT_S)
+
+    def save_recent(self, **request):
+        return self._save.call(SaveRecent.Request(**request), timeout_sec=WAIT_S)
 
     def end(self, number=signal.SIGTERM):
         if self.process.poll() is None:

@@ -11,7 +11,8 @@ from rosbags.rosbag2 import StoragePlugin
 
 from vla_core.bag_checksums import FILE_NAME, write_checksums
 from vla_core.contract import Contract
-from vla_recorder.bag_contents import find_bags, read_contents
+from vla_recorder.bag_contents import read_contents
+from vla_recorder.bag_files import find_bags
 from vla_recorder.bag_inspection import inspect_bag
 from vla_recorder.bag_table import print_inspection
 from vla_recorder.errors import BagError

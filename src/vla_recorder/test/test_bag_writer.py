@@ -7,11 +7,11 @@ import pytest
 from bag_fixtures import STORE, command
 from rosbags.highlevel import AnyReader
 
-import vla_recorder.bag_writer
+import vla_recorder.disk_reserve
 from vla_core.bag_checksums import FILE_NAME, ChecksumError, check, read_checksums
-from vla_recorder.bag_writer import BagWriter, RecordedTopic
+from vla_recorder.bag_writer import BagWriter
 from vla_recorder.errors import BagError
-from vla_recorder.message_definitions import MessageDefinitions
+from vla_recorder.message_definitions import MessageDefinitions, RecordedTopic
 from vla_recorder.writer_settings import WriterSettings
 
 FULL = Path("/dev/full")
@@ -94,6 +94,13 @@ def test_readers_see_flipped_bits_in_the_chunks_of_an_mcap_file(tmp_path, topic,
     assert read_all(tmp_path / "bag") == 30_000
 
 
+def wait_until(condition, what):
+    deadline_s = time.monotonic() + 10.0
+    while not condition():
+        assert time.monotonic() < deadline_s, f"timed out: {what}"
+        time.sleep(0.01)
+
+
 def read_all(folder):
     with AnyReader([folder]) as reader:
         return sum(1 for _ in reader.messages())
@@ -134,20 +141,17 @@ def test_full_disk_closes_the_bag_with_what_it_has(tmp_path, topic, settings, mo
     data = bytes(STORE.serialize_cdr(command(5), TYPE))
     for stamp_ns in range(1, 11):
         writer.write(topic.name, stamp_ns, data)
-    deadline_s = time.monotonic() + 10.0
-    while writer.written_messages < 10 and time.monotonic() < deadline_s:
-        time.sleep(0.01)
+    wait_until(lambda: writer.written_messages == 10, "all are written")
 
     class Usage:
         free = 0
 
-    monkeypatch.setattr(vla_recorder.bag_writer.shutil, "disk_usage", lambda path: Usage)
-    object.__setattr__(settings, "disk_reserve_bytes", 1)
-    time.sleep(0.6)  # the disk is looked at twice a second
+    monkeypatch.setattr(vla_recorder.disk_reserve.shutil, "disk_usage", lambda path: Usage)
+    writer._disk._reserve_bytes = 1
+    wait_until(lambda: writer.failure, "the disk is looked at twice a second, messages or not")
     writer.write(topic.name, 99, data)
     writer.finish({"vla.outcome": "unknown"})
     assert writer.wait(10.0)
-    object.__setattr__(settings, "disk_reserve_bytes", 0)
     assert "nearly full" in str(writer.failure)
     with AnyReader([tmp_path / "bag"]) as reader:
         assert [stamp for _, stamp, _ in reader.messages()] == list(range(1, 11))
@@ -170,7 +174,7 @@ def test_write_error_is_reported_and_ends_in_no_sound_bag(tmp_path, topic):
     writer.finish({})
     assert writer.wait(10.0)
     assert "No space left" in str(writer.failure)
-    assert "must not be used" in str(writer.failure)
+    assert "inspect --repair" in str(writer.failure)
     assert not (tmp_path / "bag" / "metadata.yaml").exists()
 
 
@@ -183,8 +187,8 @@ def test_slow_disk_drops_and_counts(tmp_path, topic):
     writer = BagWriter(tmp_path / "bag", WriterSettings(queue_limit_bytes=1_000_000))
     writer.add_topic(topic)
     gate = threading.Event()
-    original = writer._check_disk  # a disk that stands still for a while
-    writer._check_disk = lambda: (gate.wait(10.0), original())
+    original = writer._disk.check  # a disk that stands still for a while
+    writer._disk.check = lambda size: (gate.wait(10.0), original(size))
     for stamp_ns in range(1, 31):
         writer.write(topic.name, stamp_ns, b"\0" * 100_000)
     assert writer.dropped == 19

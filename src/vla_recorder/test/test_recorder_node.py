@@ -5,6 +5,7 @@ import time
 
 import pytest
 from bag_fixtures import messages
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Twist
 from lifecycle_msgs.msg import Transition
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -96,14 +97,34 @@ def test_signal_closes_the_bag(robot, make_recorder, tmp_path, number):
     assert "Traceback" not in recorder.text
 
 
-def test_kill_leaves_a_bag_that_is_not_mistaken_for_a_sound_one(robot, make_recorder, tmp_path):
+def test_stream_that_stops_is_said_within_a_second(robot, make_recorder):
+    heard = []
+    robot.node.create_subscription(DiagnosticArray, "/diagnostics", heard.append, 10)
     recorder = make_recorder(robot).bring_up()
-    recorder.record(name="killed").wait_until_recording()
-    robot.publish(20)
-    recorder.end(signal.SIGKILL)
-    inspection = inspect_bag(tmp_path / "bags" / "killed")
-    assert not inspection.ok
-    assert "never closed" in inspection.violations[0]
+    recorder.record(name="blind").wait_until_recording()
+    robot.publish(50)
+    stopped_s = time.monotonic()
+    while "has stopped" not in recorder.text:
+        robot.publish(1, skip=("camera/image_raw",))
+        assert time.monotonic() - stopped_s < 10.0
+    assert time.monotonic() - stopped_s < 1.5
+    assert "image (/camera/image_raw) has stopped" in recorder.text
+    assert "scan (/scan) has stopped" not in recorder.text
+
+    def status(name):
+        found = [s for array in heard for s in array.status if s.name == f"vla_recorder: {name}"]
+        return found[-1] if found else None
+
+    while status("image") is None or status("image").level != DiagnosticStatus.ERROR:
+        robot.publish(1, skip=("camera/image_raw",))
+        assert time.monotonic() - stopped_s < 10.0
+    assert status("scan").level == DiagnosticStatus.OK
+    assert status("recording").message == "recording blind"
+    values = {pair.key: pair.value for pair in status("scan").values}
+    assert float(values["rate [Hz]"]) > 16.0
+    assert values["out of order"] == values["without a stamp"] == "0"
+    robot.publish(30)
+    wait_for(lambda: "is back after" in recorder.text, "the camera is back")
 
 
 def test_lifecycle_there_and_back_twice(robot, make_recorder, tmp_path):

@@ -14,6 +14,7 @@ from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection, MessageDefinitionFormat
 from rosbags.typesys import Stores, get_typestore
 
+from vla_recorder.bag_files import storage_files
 from vla_recorder.errors import BagError
 from vla_recorder.header_stamps import header_stamp_ns, starts_with_header
 
@@ -21,7 +22,6 @@ GAP_PERIODS: Final = 1.75
 """An interval of this many periods or more has lost a message; real sensors jitter below it."""
 
 _NS_PER_S: Final = 1_000_000_000
-_STORAGE_SUFFIXES: Final = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
 
 Stamps = npt.NDArray[np.int64]
 
@@ -158,7 +158,7 @@ def read_contents(path: Path) -> BagContents:
     Raises:
         BagError: there is no bag, it was not closed, or it is damaged.
     """
-    files = _storage_files(path)
+    files = storage_files(path)
     try:
         with ExitStack() as stack:
             default = get_typestore(Stores.ROS2_JAZZY)
@@ -180,56 +180,6 @@ def read_contents(path: Path) -> BagContents:
         topics,
         custom,
     )
-
-
-def find_bags(path: Path) -> list[Path]:
-    """The bags at a path: itself, or those directly below it, sorted by name.
-
-    Bags that were not closed count, so that they are not overlooked.
-
-    Raises:
-        BagError: there are none.
-    """
-    if not path.exists():
-        raise BagError(f"{path} does not exist; give the folder of a bag")
-    if path.is_file() or (path / "metadata.yaml").exists() or _storage_files_in(path):
-        return [path]
-    found = [
-        folder
-        for folder in sorted(path.iterdir())
-        if folder.is_dir() and ((folder / "metadata.yaml").exists() or _storage_files_in(folder))
-    ]
-    if not found:
-        raise BagError(
-            f"no bag in {path}: expected a folder with metadata.yaml and a storage file "
-            f"({', '.join(_STORAGE_SUFFIXES[:2])}), or a folder of such folders"
-        )
-    return found
-
-
-def _storage_files_in(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.name.endswith(_STORAGE_SUFFIXES))
-
-
-def _storage_files(path: Path) -> list[Path]:
-    if not path.exists():
-        raise BagError(f"{path} does not exist; give the folder of a bag")
-    if path.is_file():
-        return [path]
-    files = _storage_files_in(path)
-    closed = (path / "metadata.yaml").exists()
-    if not closed and files:
-        size_mb = sum(file.stat().st_size for file in files) / 1e6
-        raise BagError(
-            f"bag {path} was never closed: it has no metadata.yaml beside {files[0].name} "
-            f"({size_mb:.1f} MB); the recorder is still writing it or crashed, and then the "
-            f"episode has to be recorded again"
-        )
-    if not closed:
-        raise BagError(f"{path} is no bag: it has neither metadata.yaml nor a storage file")
-    if not files:
-        raise BagError(f"bag {path} is damaged: metadata.yaml has no storage file beside it")
-    return files
 
 
 def _read_topics(reader: AnyReader) -> dict[str, TopicContents]:

@@ -147,6 +147,8 @@ class _Verdict:
     def judge_labels(self) -> None:
         """Check what the metadata say about the episode."""
         custom = self._contents.custom
+        if custom.get(bag_metadata.REPAIRED):
+            self.warnings.append(f"repaired: {custom[bag_metadata.REPAIRED]}")
         if not custom.get(bag_metadata.INSTRUCTION):
             self.warnings.append("no instruction in the metadata")
         if custom.get(bag_metadata.OUTCOME, Outcome.UNKNOWN.value) == Outcome.UNKNOWN.value:

@@ -10,62 +10,63 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rosbags.interfaces import Connection, Qos
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, WriterError
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, WriterError
 
 from vla_core.bag_checksums import write_checksums
-from vla_recorder.checksummed_storage import ChecksummedWriter
+from vla_recorder.disk_reserve import DiskReserve
+from vla_recorder.durable_storage import DurableWriter
 from vla_recorder.errors import BagError
-from vla_recorder.message_definitions import MessageDefinition
-from vla_recorder.writer_settings import WriterSettings
+from vla_recorder.message_definitions import RecordedTopic
+from vla_recorder.recording_journal import RecordingJournal, sync_files
+from vla_recorder.writer_settings import METADATA_VERSION, WriterSettings
 
-_METADATA_VERSION: Final = 9  # of rosbag2 in ROS 2 Jazzy
 _PLUGINS: Final = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
-_DISK_CHECK_PERIOD_S: Final = 0.5
-_DISK_CHECK_BYTES: Final = 16_000_000
+
+_FLUSH_PERIOD_S: Final = 0.4
+"""A crash loses what came after the last flush."""
 
 _LOGGER = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class RecordedTopic:
-    """One topic of a bag.
+class _Flush:
+    """Nothing came for a while."""
 
-    Attributes:
-        name: absolute topic name.
-        definition: of its message type.
-        qos: offered by its publishers.
-    """
 
-    name: str
-    definition: MessageDefinition
-    qos: tuple[Qos, ...] = ()
+_FLUSH: Final = _Flush()
+_Item = RecordedTopic | tuple[str, int, bytes] | _Flush
 
 
 class BagWriter:
     """A rosbag2 bag that is being written.
 
     The calls are for one thread. They hand over to the writer's thread and return at once, except
-    for the constructor, which waits until the bag is open, and `wait`.
+    for the constructor, which waits until the bag is open, and `wait`. What was handed over is on
+    the disk after less than half a second, unless the disk is slower; a journal beside it holds
+    the metadata until the bag is closed.
     """
 
-    def __init__(self, path: Path, settings: WriterSettings) -> None:
+    def __init__(
+        self, path: Path, settings: WriterSettings, metadata: Mapping[str, str] | None = None
+    ) -> None:
         """Create the bag's folder and its storage file.
+
+        Args:
+            path: folder of the bag.
+            settings: how it is written.
+            metadata: custom metadata, as far as it is known: a bag has them that is never closed.
 
         Raises:
             BagError: the folder exists, cannot be created or its disk is nearly full.
         """
         self.path = path
         self._settings = settings
-        self._queue: queue.SimpleQueue[RecordedTopic | tuple[str, int, bytes] | None] = (
-            queue.SimpleQueue()
-        )
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._opened = threading.Event()
-        self._metadata: Mapping[str, str] = {}
+        self._metadata: Mapping[str, str] = dict(metadata or {})
         self._discard = False
         self._on_finished: Callable[[], None] | None = None
         self._failure: BagError | None = None
@@ -73,12 +74,13 @@ class BagWriter:
         # Each counter has one writing thread, so that none of them needs a lock.
         self._accepted_bytes = 0
         self._accepted_messages = 0
+        self._unlimited_bytes = 0
         self._dropped = 0
         self._handled_bytes = 0
         self._written_messages = 0
         self._written_bytes = 0
-        self._next_disk_check_s = 0.0
-        self._next_disk_check_bytes = 0
+        self._next_flush_s = 0.0
+        self._disk = DiskReserve(path.parent, settings.disk_reserve_bytes)
 
         self._thread = threading.Thread(target=self._run, name=f"bag {path.name}", daemon=True)
         self._thread.start()
@@ -126,15 +128,21 @@ class BagWriter:
         """Announce a topic; before its first message."""
         self._queue.put(topic)
 
-    def write(self, topic_name: str, stamp_ns: int, data: bytes) -> None:
+    def write(
+        self, topic_name: str, stamp_ns: int, data: bytes, *, is_limited: bool = True
+    ) -> None:
         """Append a message.
 
         Args:
             topic_name: of an added topic.
             stamp_ns: when it was received.
             data: the message in CDR.
+            is_limited: drop it if too much waits for the disk; not for what is in memory anyway.
         """
-        if self._accepted_bytes - self._handled_bytes > self._settings.queue_limit_bytes:
+        waiting_bytes = self._accepted_bytes - self._handled_bytes
+        if not is_limited:
+            self._unlimited_bytes += len(data)
+        elif waiting_bytes > self._settings.queue_limit_bytes + self._unlimited_bytes:
             self._dropped += 1
             return
         self._accepted_bytes += len(data)
@@ -151,7 +159,7 @@ class BagWriter:
         """Write what is queued and close the bag, or delete it.
 
         Args:
-            metadata: custom metadata.
+            metadata: all of the custom metadata.
             discard: delete the bag instead of closing it.
             on_finished: called on the writer's thread when the bag is closed.
         """
@@ -169,39 +177,45 @@ class BagWriter:
 
     def _run(self) -> None:
         try:
-            writer = self._open()
+            writer, journal = self._open()
         except BagError as error:
             self._failure = error
             return
         finally:
             self._opened.set()
         connections: dict[str, Connection] = {}
-        while (item := self._queue.get()) is not None:
+        while (item := self._take()) is not None:
             if self._failure is None:
                 try:
-                    self._store(writer, connections, item)
+                    self._handle(writer, connections, item)
                 except BagError as error:
                     self._failure = error
                 except Exception as error:
                     _LOGGER.exception("writing to the bag failed")
                     self._broken = True
                     self._failure = BagError(
-                        f"writing to {self.path} failed: {error}; the bag is not closed and "
-                        f"must not be used"
+                        f"writing to {self.path} failed: {error}; the bag is not closed: see to "
+                        f"the disk, then `vla inspect --repair {self.path}` saves what is sound"
                     )
-            if not isinstance(item, RecordedTopic):
+            if isinstance(item, tuple):
                 self._handled_bytes += len(item[2])
         try:
-            self._close(writer)
+            self._close(writer, journal)
         finally:
             if self._on_finished is not None:
                 self._on_finished()
 
-    def _store(
-        self,
-        writer: Writer,
-        connections: dict[str, Connection],
-        item: RecordedTopic | tuple[str, int, bytes],
+    def _take(self) -> _Item | None:
+        """The next item; a flush where none comes before it is due."""
+        if self._failure is not None:
+            return self._queue.get()
+        try:
+            return self._queue.get(timeout=max(0.0, self._next_flush_s - time.monotonic()))
+        except queue.Empty:
+            return _FLUSH
+
+    def _handle(
+        self, writer: DurableWriter, connections: dict[str, Connection], item: _Item
     ) -> None:
         if isinstance(item, RecordedTopic):
             connections[item.name] = writer.add_connection(
@@ -211,69 +225,68 @@ class BagWriter:
                 rihs01=item.definition.type_hash,
                 offered_qos_profiles=item.qos,
             )
-            return
-        self._check_disk()
-        name, stamp_ns, data = item
-        writer.write(connections[name], stamp_ns, data)
-        self._written_messages += 1
-        self._written_bytes += len(data)
+        elif isinstance(item, tuple):
+            self._disk.check(self._written_bytes)
+            name, stamp_ns, data = item
+            writer.write(connections[name], stamp_ns, data)
+            self._written_messages += 1
+            self._written_bytes += len(data)
+        if time.monotonic() >= self._next_flush_s:
+            self._disk.check(self._written_bytes)
+            writer.flush()
+            self._next_flush_s = time.monotonic() + _FLUSH_PERIOD_S
 
-    def _open(self) -> Writer:
+    def _open(self) -> tuple[DurableWriter, RecordingJournal]:
         if self.path.exists():
             raise BagError(
                 f"{self.path} exists already; choose another name or move it out of the way"
             )
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._check_disk()
-            writer = ChecksummedWriter(
+            self._disk.check(0)
+            writer = DurableWriter(
                 self.path,
-                version=_METADATA_VERSION,
+                version=METADATA_VERSION,
                 storage_plugin=_PLUGINS[self._settings.storage],
             )
             if self._settings.compression == "zstd":
                 writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
             writer.open()
-        except (OSError, WriterError) as error:
+            journal = RecordingJournal(self.path)
+            journal.append(self._metadata)
+        except (OSError, sqlite3.Error, WriterError) as error:
             raise BagError(
                 f"cannot create the bag {self.path}: {error}; check output_directory and its "
                 f"permissions"
             ) from error
-        return writer
+        return writer, journal
 
-    def _check_disk(self) -> None:
-        now_s = time.monotonic()
-        due = now_s >= self._next_disk_check_s or self._written_bytes >= self._next_disk_check_bytes
-        if not due:
-            return
-        self._next_disk_check_s = now_s + _DISK_CHECK_PERIOD_S
-        self._next_disk_check_bytes = self._written_bytes + _DISK_CHECK_BYTES
-        free_bytes = shutil.disk_usage(self.path.parent).free
-        if free_bytes < self._settings.disk_reserve_bytes:
-            raise BagError(
-                f"disk of {self.path.parent} is nearly full: {free_bytes / 1e9:.2f} GB free, "
-                f"disk_reserve_bytes is {self._settings.disk_reserve_bytes / 1e9:.2f} GB; "
-                f"free some space or record elsewhere"
-            )
-
-    def _close(self, writer: Writer) -> None:
+    def _close(self, writer: DurableWriter, journal: RecordingJournal) -> None:
         if self._discard or self._broken:
             # Closing a file that holds half a record would make it look sound.
             with suppress(OSError, sqlite3.Error):
                 writer.abort()
             if self._discard:
                 shutil.rmtree(self.path, ignore_errors=True)
+            journal.close()
             return
         try:
+            journal.append(self._metadata, self._written_messages)
             for key, value in self._metadata.items():
                 writer.set_custom_data(key, value)
             writer.close()
+            sync_files(self.path)
+            journal.remove()
             write_checksums(self.path)
         except Exception as error:
             _LOGGER.exception("closing the bag failed")
             with suppress(OSError, sqlite3.Error):
                 writer.abort()
-            reason = f"closing {self.path} failed: {error}"
+            journal.close()
+            reason = (
+                f"closing {self.path} failed: {error}; see to the disk, then "
+                f"`vla inspect --repair {self.path}` finishes it"
+            )
             if self._failure is not None:
                 reason = f"{self._failure}; {reason}"
             self._failure = BagError(reason)

@@ -7,10 +7,11 @@ from typing import Final
 
 from vla_msgs.action import RecordEpisode
 from vla_msgs.msg import StreamStatus
-from vla_msgs.srv import StopEpisode
+from vla_msgs.srv import SaveRecent, StopEpisode
 
 from vla_core.bag_metadata import Outcome
 from vla_recorder.episode import Episode, EpisodeRequest, EpisodeSummary
+from vla_recorder.errors import RecorderError
 from vla_recorder.recording_plan import WatchedStream
 from vla_recorder.stream_monitor import StreamMonitor
 
@@ -37,6 +38,23 @@ def episode_request(goal: RecordEpisode.Goal) -> EpisodeRequest:
         goal.metadata_keys,
         goal.metadata_values,
     )
+
+
+def recent_request(request: SaveRecent.Request) -> tuple[EpisodeRequest, Outcome]:
+    """What a request to save the last seconds asks for.
+
+    Raises:
+        RecorderError: names what is wrong with it.
+    """
+    outcome = OUTCOMES.get(request.outcome)
+    if outcome is None or outcome is Outcome.DISCARDED:
+        raise RecorderError(f"outcome {request.outcome} is none that can be saved, expected 0 to 2")
+    if not 0.0 <= request.duration_s < float("inf"):
+        raise RecorderError(f"duration_s is {request.duration_s}, expected 0 or more")
+    wanted = EpisodeRequest.checked(
+        request.name, request.instruction, request.operator_name, 0.0, (), ()
+    )
+    return wanted, outcome
 
 
 def feedback_message(

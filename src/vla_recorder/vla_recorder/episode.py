@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,8 +12,10 @@ from typing import Final
 
 from vla_core import bag_metadata
 from vla_core.bag_metadata import Outcome
-from vla_recorder.bag_writer import BagWriter, RecordedTopic
+from vla_recorder.bag_writer import BagWriter
 from vla_recorder.errors import RecorderError
+from vla_recorder.message_definitions import RecordedTopic
+from vla_recorder.ring_buffer import Received
 from vla_recorder.writer_settings import WriterSettings
 
 _NS_PER_S: Final = 1_000_000_000
@@ -127,10 +129,17 @@ class Episode:
             BagError: the bag cannot be created.
         """
         self.request = request
-        self.writer = BagWriter(directory / request.name, settings)
-        self._metadata = {**metadata, **request.metadata}
+        self._metadata = {
+            **metadata,
+            **request.metadata,
+            bag_metadata.INSTRUCTION: request.instruction,
+            bag_metadata.OPERATOR: request.operator,
+            bag_metadata.OUTCOME: Outcome.UNKNOWN.value,
+        }
+        self.writer = BagWriter(directory / request.name, settings, self._metadata)
         self._required = tuple(required)
         self._counts: dict[str, int] = {}
+        self._topics: dict[str, RecordedTopic] = {}
         self._started_s = time.monotonic()
         self._first_ns: int | None = None
         self._last_ns = 0
@@ -156,17 +165,41 @@ class Episode:
         """Record one more topic."""
         if topic.name not in self._counts:
             self._counts[topic.name] = 0
+            self._topics[topic.name] = topic
             self.writer.add_topic(topic)
+
+    def add_earlier(self, messages: Iterable[Received]) -> None:
+        """Record what was received before the episode; it counts for nothing but the bag.
+
+        Args:
+            messages: oldest first; those of topics that were not added are left out.
+        """
+        self._write_kept(messages)
+
+    def replay(self, messages: Iterable[Received]) -> None:
+        """Record what was received before as the episode itself, see `add_earlier`."""
+        for message in self._write_kept(messages):
+            self._count(message.topic.name, message.stamp_ns)
+
+    def _write_kept(self, messages: Iterable[Received]) -> list[Received]:
+        """Record messages that are in memory anyway, so that none has to be dropped."""
+        written = [m for m in messages if self._topics.get(m.topic.name) == m.topic]
+        for message in written:
+            self.writer.write(message.topic.name, message.stamp_ns, message.data, is_limited=False)
+        return written
 
     def write(self, topic_name: str, stamp_ns: int, data: bytes) -> None:
         """Record a message of an added topic."""
         if topic_name not in self._counts:
             return
+        self._count(topic_name, stamp_ns)
+        self.writer.write(topic_name, stamp_ns, data)
+
+    def _count(self, topic_name: str, stamp_ns: int) -> None:
         self._counts[topic_name] += 1
         if self._first_ns is None:
             self._first_ns = stamp_ns
         self._last_ns = max(self._last_ns, stamp_ns)
-        self.writer.write(topic_name, stamp_ns, data)
 
     def label(self, outcome: Outcome, note: str = "") -> None:
         """Say how the episode went; the last word counts, notes are collected."""
@@ -183,8 +216,6 @@ class Episode:
         self.writer.finish(
             {
                 **self._metadata,
-                bag_metadata.INSTRUCTION: self.request.instruction,
-                bag_metadata.OPERATOR: self.request.operator,
                 bag_metadata.OUTCOME: self._outcome.value,
                 bag_metadata.NOTE: "; ".join(self._notes),
             },

@@ -9,3 +9,7 @@ class RecorderError(VlaError):
 
 class BagError(VlaError):
     """A bag cannot be written or read."""
+
+
+class TeleopError(VlaError):
+    """The robot cannot be driven by hand."""

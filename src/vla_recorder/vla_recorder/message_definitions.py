@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
-from rosbags.interfaces import Nodetype
+from rosbags.interfaces import Nodetype, Qos
 from rosbags.interfaces.typing import Typesdict
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
@@ -30,6 +30,21 @@ class MessageDefinition:
     text: str
     type_hash: str
     has_header: bool
+
+
+@dataclass(frozen=True)
+class RecordedTopic:
+    """One topic of a bag.
+
+    Attributes:
+        name: absolute topic name.
+        definition: of its message type.
+        qos: offered by its publishers.
+    """
+
+    name: str
+    definition: MessageDefinition
+    qos: tuple[Qos, ...] = ()
 
 
 class MessageDefinitions:

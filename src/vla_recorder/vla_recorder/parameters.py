@@ -12,6 +12,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from vla_recorder.errors import RecorderError
+from vla_recorder.ring_buffer import RingBuffer
 from vla_recorder.writer_settings import (
     COMPRESSIONS,
     STORAGES,
@@ -45,6 +46,28 @@ _PARAMETERS: Final = {
         "topics to record beyond those of the contract, once they have a publisher",
         "empty names are ignored",
         read_only=True,
+    ),
+    "ring_buffer_s": _Parameter(
+        10.0,
+        "how long what is received is kept in memory for ~/save_recent and the pre-roll [s]; 0: "
+        "not at all",
+        low=0.0,
+        high=600.0,
+        read_only=True,
+    ),
+    "ring_buffer_limit_bytes": _Parameter(
+        400_000_000,
+        "memory for that; the oldest messages go first [B]",
+        low=1_000_000,
+        high=10**12,
+        read_only=True,
+    ),
+    "pre_roll_s": _Parameter(
+        0.0,
+        "how much of what was received before an episode is put into its bag [s]",
+        "at most ring_buffer_s",
+        low=0.0,
+        high=600.0,
     ),
     "post_roll_s": _Parameter(
         0.0, "how long recording goes on after an episode was stopped [s]", low=0.0, high=60.0
@@ -108,6 +131,13 @@ def extra_topics(node: Node) -> tuple[str, ...]:
 def seconds(node: Node, name: str) -> float:
     """Value of a parameter in seconds."""
     return float(node.get_parameter(name).value)
+
+
+def ring_buffer(node: Node) -> RingBuffer:
+    """An empty ring buffer."""
+    return RingBuffer(
+        seconds(node, "ring_buffer_s"), int(node.get_parameter("ring_buffer_limit_bytes").value)
+    )
 
 
 def writer_settings(node: Node) -> WriterSettings:

@@ -38,11 +38,13 @@ class WatchedStream:
         key: of the stream in the contract, or `vla_core.keys.ACTION`.
         topic: absolute, remapped topic name.
         max_age_s: a newest message older than this is not valid.
+        rate_hz: nominal rate.
     """
 
     key: str
     topic: str
     max_age_s: float
+    rate_hz: float
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class RecordingPlan:
                 stream.key,
                 request(stream.topic, [stream.type], required=True),
                 stream.max_age_s,
+                stream.rate_hz,
             )
             for stream in contract.streams
         ]
@@ -98,6 +101,7 @@ class RecordingPlan:
                 keys.ACTION,
                 request(action.topic, action_types, required=True),
                 ACTION_MAX_AGE_PERIODS / action.rate_hz,
+                action.rate_hz,
             )
         )
         if action.label_topic:

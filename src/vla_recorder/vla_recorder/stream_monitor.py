@@ -19,12 +19,20 @@ class StreamReport:
         age_s: since the stamp of the newest message; infinity before the first.
         messages: since the monitor was reset.
         valid: whether the newest message is within the contract's maximum age.
+        largest_gap_s: between two messages, as received, since the reset.
+        disordered: messages stamped no later than the one before, since the reset.
+        unstamped: messages whose stamp is zero, since the reset.
+        skew_s: of the newest message, from its stamp to its reception.
     """
 
     rate_hz: float
     age_s: float
     messages: int
     valid: bool
+    largest_gap_s: float = 0.0
+    disordered: int = 0
+    unstamped: int = 0
+    skew_s: float = 0.0
 
 
 class StreamMonitor:
@@ -39,7 +47,8 @@ class StreamMonitor:
         self._max_age_s = max_age_s
         self._received_ns: deque[int] = deque()
         self._newest_stamp_ns: int | None = None
-        self._messages = 0
+        self._skew_ns = 0
+        self.reset()
 
     @property
     def messages(self) -> int:
@@ -49,6 +58,9 @@ class StreamMonitor:
     def reset(self) -> None:
         """Start counting from zero."""
         self._messages = 0
+        self._largest_gap_ns = 0
+        self._disordered = 0
+        self._unstamped = 0
 
     def update(self, received_ns: int, stamp_ns: int) -> None:
         """Take note of a message.
@@ -60,6 +72,14 @@ class StreamMonitor:
         times = self._received_ns
         if times and received_ns < times[-1]:  # the clock jumped back: a simulation was reset
             times.clear()
+        if self._messages:
+            newest_ns = self._newest_stamp_ns or 0
+            self._largest_gap_ns = max(
+                self._largest_gap_ns, received_ns - times[-1] if times else 0
+            )
+            self._disordered += 0 < stamp_ns <= newest_ns
+        self._unstamped += stamp_ns == 0
+        self._skew_ns = received_ns - stamp_ns
         times.append(received_ns)
         while received_ns - times[0] > _RATE_WINDOW_NS:
             times.popleft()
@@ -74,4 +94,13 @@ class StreamMonitor:
         recent = [t for t in self._received_ns if abs(now_ns - t) <= _RATE_WINDOW_NS]
         span_ns = recent[-1] - recent[0] if recent else 0
         rate_hz = (len(recent) - 1) * _NS_PER_S / span_ns if span_ns > 0 else 0.0
-        return StreamReport(rate_hz, age_s, self._messages, abs(age_s) <= self._max_age_s)
+        return StreamReport(
+            rate_hz,
+            age_s,
+            self._messages,
+            abs(age_s) <= self._max_age_s,
+            self._largest_gap_ns / _NS_PER_S,
+            self._disordered,
+            self._unstamped,
+            self._skew_ns / _NS_PER_S,
+        )

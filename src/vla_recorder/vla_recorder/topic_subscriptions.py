@@ -26,9 +26,8 @@ from rosbags.interfaces import (
     QosTime,
 )
 
-from vla_recorder.bag_writer import RecordedTopic
 from vla_recorder.errors import RecorderError
-from vla_recorder.message_definitions import MessageDefinitions
+from vla_recorder.message_definitions import MessageDefinitions, RecordedTopic
 from vla_recorder.recording_plan import TopicRequest
 
 QUEUE_DEPTH: Final = 500

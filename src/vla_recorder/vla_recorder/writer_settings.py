@@ -9,6 +9,9 @@ from vla_recorder.errors import BagError
 
 StorageName = Literal["mcap", "sqlite3"]
 CompressionName = Literal["none", "zstd"]
+METADATA_VERSION: Final = 9
+"""Of rosbag2 in ROS 2 Jazzy."""
+
 STORAGES: Final[tuple[StorageName, ...]] = ("mcap", "sqlite3")
 COMPRESSIONS: Final[tuple[CompressionName, ...]] = ("none", "zstd")
 

@@ -36,7 +36,7 @@ from vla_core.decoding import (
 )
 from vla_core.frames import MISSING_AGE_NS
 from vla_core.geometry import Pose2D
-from vla_recorder.checksummed_storage import ChecksummedWriter
+from vla_recorder.durable_storage import DurableWriter
 from vla_training.conversion.alignment import LABEL_MAX_AGE_NS, BagAlignment
 from vla_training.conversion.bags import open_folder
 from vla_training.conversion.messages import BagMessages
@@ -150,7 +150,7 @@ def write_small_bag(
     metadata: Mapping[str, str] = METADATA,
 ) -> Path:
     """Write a bag; one of ours as the recorder writes it, with checksums."""
-    kind = ChecksummedWriter if storage.is_ours else Writer
+    kind = DurableWriter if storage.is_ours else Writer
     writer = kind(path, version=9, storage_plugin=storage.plugin)
     if storage.is_compressed:
         writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)

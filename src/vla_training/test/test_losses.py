@@ -22,6 +22,7 @@ from vla_training.losses import (
     docked_target,
     masked_mean,
     policy_loss,
+    pose_target,
     smoothness,
     step_weights,
 )
@@ -84,6 +85,19 @@ def test_by_default_every_known_label_counts_alike():
     torch.testing.assert_close(terms["dock_pose"], dock_pose.detach())
     assert set(terms) == {"action", "dock_pose", "docked"}
     assert not terms["action"].requires_grad
+
+
+def test_error_of_the_pose_relative_to_the_distance():
+    policy, batch = small_policy(), random_batch()
+    output = output_for(policy)
+    config = LossConfig(dock_pose_near_m=0.2, beta=0.01)
+    term = policy_loss(policy, output, batch, config)[1]["dock_pose"]
+    known = batch[DOCK_POSE_KNOWN]
+    pose = batch[keys.DOCK_POSE][known]
+    scale = 1.0 / (0.2 + torch.hypot(pose[:, 0], pose[:, 1]))
+    error = (output.dock_pose[known] - pose_target(pose)) * scale[:, None]
+    each = torch.where(error.abs() < 0.01, error.square() / 0.02, error.abs() - 0.005)
+    torch.testing.assert_close(term, each.mean().detach())
 
 
 @pytest.mark.parametrize("kind", HEADS)

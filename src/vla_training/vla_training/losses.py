@@ -34,6 +34,8 @@ class LossConfig:
     Attributes:
         beta: Where the smooth L1 of the station's pose turns from quadratic to linear [m, 1].
         dock_pose: Weight of the auxiliary station pose.
+        dock_pose_near_m: Errors of that pose count relative to the station's distance plus this: a
+            centimetre is nothing from afar and everything in the dock. 0: all errors count alike.
         docked: Weight of the auxiliary answer to whether the robot stands in the dock.
         chunk_decay: A step of the chunk weighs exp(-chunk_decay) times the one before it.
         terminal: Weight of samples in the terminal phase, relative to others.
@@ -56,6 +58,7 @@ class LossConfig:
 
     beta: float = bounded(0.05, 1e-4, 10.0)
     dock_pose: float = bounded(0.3, 0.0, 100.0)
+    dock_pose_near_m: float = bounded(0.0, 0.0, 100.0)
     docked: float = bounded(0.0, 0.0, 100.0)
     chunk_decay: float = bounded(0.0, -5.0, 5.0)
     terminal: float = bounded(1.0, 0.0, 1000.0)
@@ -159,8 +162,14 @@ def _station_terms(
     known = batch[DOCK_POSE_KNOWN]
     # A selection, not a product: an unknown pose may be NaN.
     pose = torch.where(known[:, None], batch[keys.DOCK_POSE], 0.0)
+    scale = torch.ones_like(pose[:, :1])
+    if config.dock_pose_near_m:
+        scale = 1.0 / (config.dock_pose_near_m + pose[:, :2].norm(dim=1, keepdim=True))
     distance = functional.smooth_l1_loss(
-        output.dock_pose.float(), pose_target(pose), beta=config.beta, reduction="none"
+        scale * output.dock_pose.float(),
+        scale * pose_target(pose),
+        beta=config.beta,
+        reduction="none",
     )
     surprise = functional.binary_cross_entropy_with_logits(
         output.docked.float(), docked_target(pose).to(pose), reduction="none"

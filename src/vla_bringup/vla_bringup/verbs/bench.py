@@ -18,9 +18,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from vla_bringup.resources import default_contract
+from vla_bringup.resources import default_contract, default_policy
 
 HELP = "benchmarks"
+
+EXECUTION_MODES: Final = (
+    "open_loop",
+    "receding_horizon",
+    "temporal_ensemble",
+    "real_time_chunking",
+)
+"""As in `vla_core.action_chunks`, which would take time to import."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +119,65 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
             "--docs": {"type": Path, "metavar": "FILE.md", "help": "put the table in here, too"},
         },
     ),
+    "seams": Benchmark(
+        "vla_training.benchmarks.seams:run",
+        "execution modes with and without added latency: success, and steps where chunks meet",
+        {
+            "--policy": {"default": str(default_policy()), "metavar": "PATH", "help": "or shipped"},
+            "--suite": {"default": "nominal", "metavar": "NAME", "help": "default: %(default)s"},
+            "--episodes": {"type": int, "metavar": "N", "help": "held-out seeds (default 100)"},
+            "--seed": {
+                "type": int,
+                "default": 1_000_000,
+                "metavar": "S",
+                "help": "first one (default %(default)s)",
+            },
+            "--modes": {"nargs": "+", "default": EXECUTION_MODES, "metavar": "MODE"},
+            "--added-ms": {
+                "type": int,
+                "nargs": "+",
+                "default": (0, 300),
+                "metavar": "MS",
+                "help": "latencies beyond that of the policy node (default: 0 300)",
+            },
+            "--replan-steps": {"type": int, "default": 2, "metavar": "N"},
+            "--in-flight": {
+                "type": int,
+                "default": 4,
+                "metavar": "N",
+                "help": "inferences that may be under way at once (default %(default)s)",
+            },
+            "--jobs": {"type": int, "metavar": "N", "help": "processes (default: one per core)"},
+        },
+    ),
+    "record": Benchmark(
+        "vla_bringup.benchmarks.recording:run",
+        "recording at full size beside a simulator: what is lost, CPU time over the bag library",
+        {
+            "--duration": {"type": float, "metavar": "S", "help": "of the load (default 300)"},
+            "--no-simulator": {**_FLAG, "help": "leave the simulator out"},
+        },
+    ),
     "sim": Benchmark(
         "vla_simulation.benchmarks:run",
         "simulation with camera, scanner and physics: real-time factor per core and on two",
         {"--suite": {"metavar": "NAME", "help": "default: nominal"}},
+    ),
+    "loop": Benchmark(
+        "vla_bringup.benchmarks.loop:run",
+        "period error of the commands under load against an empty rclpy timer beside it",
+        {
+            "--policy": {"type": Path, "default": default_policy(), "metavar": "DIR"},
+            "--contract": {"type": Path, "default": default_contract(), "metavar": "FILE"},
+            "--minutes": {"type": float, "default": 10.0, "metavar": "M", "help": "default: 10"},
+            "--no-recorder": {**_FLAG, "help": "leave the recorder out"},
+            "--set": {
+                "nargs": "+",
+                "default": (),
+                "metavar": "NAME=VALUE",
+                "help": "parameters of the policy node",
+            },
+        },
     ),
     "leak": Benchmark(
         "vla_training.benchmarks.goal_leak:run",

@@ -77,11 +77,13 @@ def _add_visit_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--starts",
-        choices=("suite", "path"),
+        choices=("suite", "path", "dock"),
         default="suite",
         help="where episodes begin, see `vla rollout` (default %(default)s)",
     )
-    group.add_argument("--looks", type=int, default=1, metavar="K", help="starts with path")
+    group.add_argument(
+        "--looks", type=int, default=1, metavar="K", help="starts with path and dock"
+    )
     group.add_argument("--duration", type=float, metavar="S", help="of an episode")
     group.add_argument(
         "--expert-share",

@@ -15,6 +15,7 @@ import argparse
 from pathlib import Path
 
 from vla_bringup.resources import default_policy
+from vla_bringup.verbs.bench import EXECUTION_MODES
 
 HELP = "success rate and errors over many simulated starts"
 
@@ -64,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mode",
         default="receding_horizon",
-        choices=("open_loop", "receding_horizon", "temporal_ensemble"),
+        choices=EXECUTION_MODES,
         help="how overlapping chunks become one action (default %(default)s)",
     )
     parser.add_argument(
@@ -80,6 +81,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=2,
         metavar="N",
         help="control periods between two inferences (default %(default)s, as in the policy node)",
+    )
+    parser.add_argument(
+        "--in-flight",
+        type=int,
+        default=1,
+        metavar="N",
+        help="inferences that may be under way at once (default %(default)s)",
     )
     parser.add_argument(
         "--camera",
@@ -136,6 +144,7 @@ def run(args: argparse.Namespace) -> int:
             camera_px=args.camera,
             disturb=args.disturb,
             variant=args.variant,
+            in_flight=args.in_flight,
             trace=args.report is not None,
             progress=not to_stdout,
         )

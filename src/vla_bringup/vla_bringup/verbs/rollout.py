@@ -7,8 +7,9 @@
 The rows are those that `vla convert` makes of `vla collect`'s bags: what the policy node would see
 at each control tick, and the expert's clean command there, whoever drives. With --goals every,
 each start is driven once for every station of its scene; with --starts path, episodes begin on
-the expert's way to any of them. Seeds from 1000000 on and suites for evaluation are refused. Run
-again to go on after an interruption, or with more --episodes to extend.
+the expert's way to any of them, with --starts dock close to one, aside and crooked. Seeds from
+1000000 on and suites for evaluation are refused. Run again to go on after an interruption, or with
+more --episodes to extend.
 """
 
 from __future__ import annotations
@@ -45,15 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--starts",
-        choices=("suite", "path"),
+        choices=("suite", "path", "dock"),
         default="suite",
-        help="begin where the suite does, or on the expert's ways (default %(default)s)",
+        help="begin where the suite does, on the expert's ways, or close to a station, aside and "
+        "crooked (default %(default)s)",
     )
     parser.add_argument(
         "--looks",
         type=int,
         metavar="K",
-        help="starts per scene with --starts path (default 8)",
+        help="starts per scene with --starts path and dock (default 8)",
     )
     parser.add_argument(
         "--duration",
@@ -140,13 +142,13 @@ def run(args: argparse.Namespace) -> int:
             "--policy PATH together, or neither"
         )
     contract = Contract.load(args.contract)
-    on_path = args.starts == "path"
+    has_looks = args.starts != "suite"
     options = RolloutOptions(
         contract=contract,
         mix=SuiteMix.parse(",".join(args.suite or ["nominal"])),
         goals=args.goals,
         starts=args.starts,
-        looks=args.looks if args.looks is not None else 8 if on_path else 1,
+        looks=args.looks if args.looks is not None else 8 if has_looks else 1,
         duration_s=args.duration,
         settle_s=args.settle,
         noise=args.noise,

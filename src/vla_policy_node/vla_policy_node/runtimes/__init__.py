@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from vla_core import keys
 from vla_policy_node.errors import ParameterError
 from vla_policy_node.runtimes.protocol import Runtime
 
-RUNTIMES = ("onnx",)
+if TYPE_CHECKING:
+    from vla_policy_node.inference_worker import WorkerSpec
+
+RUNTIMES: Final = ("onnx", "torch", "remote")
 
 
-def create_runtime(
-    name: str, model_path: Path, threads: int, output: str = keys.MODEL_OUTPUT
-) -> Runtime:
-    """Make a runtime and load the model into it.
+def load_runtime(spec: WorkerSpec) -> Runtime:
+    """Make a runtime and load the policy into it.
 
     Args:
-        name: one of `RUNTIMES`.
-        model_path: the bundle's graph.
-        threads: for one inference.
-        output: of the graph that is computed.
+        spec: which runtime, which policy.
 
     Raises:
-        ParameterError: there is no runtime of that name.
-        BundleError: it cannot load the model.
+        ParameterError: there is no runtime of that name, or what it needs is not installed.
+        VlaError: it cannot load the policy.
     """
     # Imported on demand: a robot installs only the runtime that it uses.
-    if name == "onnx":
+    if spec.runtime == "onnx":
         from vla_policy_node.runtimes.onnx import OnnxRuntime
 
-        return OnnxRuntime(model_path, threads, output)
-    raise ParameterError(f"runtime is '{name}', expected one of {', '.join(RUNTIMES)}")
+        return OnnxRuntime(spec.bundle, spec.threads, spec.variant)
+    if spec.runtime == "torch":
+        from vla_policy_node.runtimes.pytorch import TorchRuntime
+
+        return TorchRuntime(spec.bundle, spec.threads, spec.device)
+    if spec.runtime == "remote":
+        from vla_policy_node.runtimes.remote import RemoteRuntime
+
+        return RemoteRuntime(spec.bundle, spec.remote_uri, spec.timeout_s)
+    raise ParameterError(f"runtime is '{spec.runtime}', expected one of {', '.join(RUNTIMES)}")
 
 
-__all__ = ["RUNTIMES", "Runtime", "create_runtime"]
+__all__ = ["RUNTIMES", "Runtime", "load_runtime"]

@@ -10,10 +10,55 @@ import numpy.typing as npt
 import onnxruntime
 
 from vla_core import keys
-from vla_core.errors import BundleError
+from vla_core.bundle import PolicyBundle
+from vla_core.chunk_policy import ChunkPolicy
+from vla_core.errors import BundleError, PolicyError
+from vla_core.frames import Frame
+from vla_core.sentence_encoder import ENCODER_OUTPUT, load_sentence_encoder
 
 
 class OnnxRuntime:
+    """A bundle on ONNX Runtime.
+
+    Args:
+        path: folder of the bundle.
+        threads: for one inference.
+        variant: of the bundle's graph; empty for the exact one.
+
+    Raises:
+        BundleError: the bundle or its graph cannot be loaded.
+        PolicyError: the bundle has a language model and a package for it is missing.
+    """
+
+    def __init__(self, path: Path, threads: int = 1, variant: str = "") -> None:
+        self.bundle = PolicyBundle.load(path, variant=variant)
+        graph = OnnxGraph(self.bundle.model_path, threads)
+        encode = load_sentence_encoder(
+            self.bundle, lambda model: OnnxGraph(model, threads, ENCODER_OUTPUT).run
+        )
+        self._policy: ChunkPolicy | None = ChunkPolicy(self.bundle, graph.run, encode)
+
+    @property
+    def name(self) -> str:
+        """Runtime and version, for logs."""
+        return f"ONNX Runtime {onnxruntime.__version__}"
+
+    def infer(self, frame: Frame, instruction: str) -> npt.NDArray[np.float32]:
+        """Compute one chunk, (H, A) float32 [m/s, rad/s].
+
+        Raises:
+            PolicyError: frame or output do not fit the bundle's contract.
+        """
+        if self._policy is None:
+            raise PolicyError(f"policy {self.bundle.path} was closed, expected no more frames")
+        return self._policy(frame, instruction)
+
+    def close(self) -> None:
+        """Give the sessions back."""
+        self._policy = None
+
+
+class OnnxGraph:
     """One ONNX Runtime session.
 
     Args:
@@ -48,11 +93,6 @@ class OnnxRuntime:
                 f"{model_path}: the graph gives {', '.join(outputs)}, expected {output}"
             )
 
-    @property
-    def name(self) -> str:
-        """Runtime and version, for logs."""
-        return f"ONNX Runtime {onnxruntime.__version__}"
-
     def run(self, feeds: Mapping[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.float32]:
         """Compute one batch; inputs that the graph does not use are left out.
 
@@ -67,7 +107,3 @@ class OnnxRuntime:
         used = {name: feeds[name] for name in self._inputs}
         (values,) = self._session.run([self._output], used)
         return np.asarray(values)
-
-    def close(self) -> None:
-        """Give the session back."""
-        del self._session

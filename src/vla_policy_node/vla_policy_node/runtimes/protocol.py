@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+if TYPE_CHECKING:
+    from vla_core.bundle import PolicyBundle
+    from vla_core.frames import Frame
+
 
 class Runtime(Protocol):
-    """Computes the graph of a policy bundle."""
+    """A policy that is loaded, here or somewhere else.
+
+    Attributes:
+        bundle: what it was made for, and the words it knows.
+    """
+
+    bundle: PolicyBundle
 
     @property
     def name(self) -> str:
         """Runtime and version, for logs."""
         ...
 
-    def run(self, feeds: Mapping[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.float32]:
-        """Compute one batch.
+    def infer(self, frame: Frame, instruction: str) -> npt.NDArray[np.float32]:
+        """Compute one chunk.
 
         Args:
-            feeds: model inputs by name, as the bundle documents them.
+            frame: what the robot perceives.
+            instruction: what it is told.
 
         Returns:
-            actions: (B, H, A) float32, [m/s, rad/s].
+            actions: (H, A) float32, finite, [m/s, rad/s].
+
+        Raises:
+            VlaError: frame or answer do not fit the policy, or the answer did not come.
         """
         ...
 

@@ -4,7 +4,7 @@ import bisect
 import math
 from collections import deque
 
-from vla_core.geometry import Pose2D
+from vla_core.geometry import Pose2D, arc
 
 _NS_PER_S = 1e9
 
@@ -76,11 +76,3 @@ class DeadReckoning:
             share * (cos * step.y - sin * step.x),
             share * step.yaw,
         )
-
-
-def arc(linear_mps: float, angular_radps: float, duration_s: float) -> Pose2D:
-    """Pose after driving with a constant twist, seen from where it began."""
-    distance, turn = linear_mps * duration_s, angular_radps * duration_s
-    half = 0.5 * turn
-    chord = distance * (math.sin(half) / half if abs(half) > 1e-6 else 1.0)
-    return Pose2D(chord * math.cos(half), chord * math.sin(half), turn)

@@ -110,6 +110,7 @@ class BagAlignment:
         self._contract = contract
         self._delay_ns = action_delay_ns
         self.tracks = BagTracks(bag, contract)
+        self._begin_ns = bag.metadata.start_ns
         max_ages_ns = {stream.key: stream.max_age_ns for stream in contract.streams}
         check_clocks(str(bag.metadata.path), self.tracks, max_ages_ns)
         is_recorded = is_recorded_episode(bag.metadata.custom)
@@ -122,8 +123,12 @@ class BagAlignment:
         self.episodes = self._episodes([segment for segment in found if not segment.dropped])
 
     def _episodes(self, found: Sequence[Segment]) -> list[Episode]:
-        """Ticks of each stretch, from when all streams have sent something to when all end."""
+        """Ticks of each stretch, from when all streams have sent something to when all end.
+
+        What was recorded before the episode began is no part of it.
+        """
         first_ns = max(int(self.tracks[key].stamps_ns[0]) for key in self.tracks.required)
+        first_ns = max(first_ns, self._begin_ns)
         last_ns = max(int(self.tracks[key].stamps_ns[-1]) for key in self._contract.keys)
         episodes = []
         for segment in found:
@@ -174,11 +179,11 @@ class BagAlignment:
         age_ns = np.where(index < 0, MISSING_AGE_NS, moments_ns - stamps_ns[index])
         return Selection(index, age_ns)
 
-    def blocks(self, driver: int) -> Iterator[Rows]:
+    def blocks(self, driver: int | np.ndarray) -> Iterator[Rows]:
         """Rows in order of time, a bounded number at a time.
 
         Args:
-            driver: Who was driving, see `layout.DRIVERS`.
+            driver: Who was driving, see `layout.DRIVERS`: at all times, or (rows,) of them.
 
         Yields:
             Arrays by name, which are used again for the next block.
@@ -187,6 +192,7 @@ class BagAlignment:
             ConversionError: If a message that a row needs is malformed.
         """
         contract = self._contract
+        drivers = np.broadcast_to(np.asarray(driver, np.uint8), self.rows)
         wide = [s for s in contract.streams if isinstance(s.decoder, ImageDecoder)]
         row_bytes = sum(int(np.prod(stream.shape)) for stream in wide)
         block_rows = int(np.clip(BLOCK_BYTES // max(row_bytes, 1), 8, _SPAN_ROWS))
@@ -197,7 +203,7 @@ class BagAlignment:
         held = dict.fromkeys(buffers, -1)
         span_rows = self._span_rows(block_rows)
         for first in range(0, self.rows, span_rows):
-            narrow = self._narrow(slice(first, min(first + span_rows, self.rows)), driver)
+            narrow = self._narrow(slice(first, min(first + span_rows, self.rows)), drivers)
             for start in range(first, first + len(narrow[VALID]), block_rows):
                 stop = min(start + block_rows, first + len(narrow[VALID]))
                 rows = {name: data[start - first : stop - first] for name, data in narrow.items()}
@@ -213,7 +219,7 @@ class BagAlignment:
         rows = self.rows * _SPAN_BYTES // max(size, 1)
         return int(np.clip(rows, block_rows, _SPAN_ROWS)) // block_rows * block_rows
 
-    def _narrow(self, span: slice, driver: int) -> Rows:
+    def _narrow(self, span: slice, drivers: np.ndarray) -> Rows:
         """Everything but images of some rows."""
         contract = self._contract
         rows: Rows = {
@@ -226,7 +232,7 @@ class BagAlignment:
         rows[AGE_NS] = np.stack(ages_ns, axis=1)
         rows[VALID] = rows[AGE_NS] <= np.array(limits_ns)
         rows[TICK_NS] = self.ticks_ns[span]
-        rows[DRIVER] = np.full(len(rows[TICK_NS]), driver, np.uint8)
+        rows[DRIVER] = drivers[span]
         rows[ACTION], rows[ACTION_VALID] = self._labels(keys.ACTION, contract.action.size, span)
         rows[DOCK_POSE], rows[DOCK_POSE_VALID] = self._labels(keys.DOCK_POSE, 3, span)
         return rows

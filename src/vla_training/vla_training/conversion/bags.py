@@ -55,6 +55,12 @@ class BagMetadata:
         return self.path.name
 
     @property
+    def start_ns(self) -> int:
+        """Bag time at which the episode begins, after the pre-roll; 0 without one."""
+        text = self.custom.get(keys.START_NS, "")
+        return int(text) if text.isdecimal() else 0
+
+    @property
     def topics(self) -> Mapping[str, str]:
         """The name that the recorder noted for each topic of the contract."""
         try:
@@ -128,10 +134,10 @@ def open_folder(path: Path) -> BagFolder:
     if path.is_file():
         return BagFolder(BagMetadata(path), (path,))
     file = path / METADATA_FILE
-    if not file.is_file():
+    if not file.is_file() or (path / keys.JOURNAL_FILE).exists():
         raise ConversionError(
-            f"bag {path} has no {METADATA_FILE}: its recording was not closed; run "
-            "`ros2 bag reindex` on it or record it again"
+            f"bag {path} was not closed by its recorder; if that does not write to it any more, "
+            f"run `vla inspect --repair {path}`"
         )
     try:
         checksums = read_checksums(path) or {}

@@ -20,12 +20,12 @@ from vla_training import __version__
 from vla_training.conversion.alignment import BagAlignment
 from vla_training.conversion.bag_record import describe_bag, describe_skipped
 from vla_training.conversion.bags import BagFolder, BagMetadata, fingerprint, open_folder
+from vla_training.conversion.driving import drivers_at
 from vla_training.conversion.episodes import SegmentLimits
 from vla_training.conversion.messages import BagMessages
 from vla_training.dataset.layout import (
     ACTION,
     ACTION_VALID,
-    DRIVERS,
     FORMAT_VERSION,
     NO_GOAL,
     NO_SEED,
@@ -170,7 +170,7 @@ def _convert(job: BagJob, folder: BagFolder) -> tuple[PartRecord, bool]:
         alignment = BagAlignment(bag, contract, options.limits, options.action_delay_ns)
         actions = []
         with PartWriter(path, contract, alignment.rows) as writer:
-            for rows in alignment.blocks(driver_of(bag.metadata.operator)):
+            for rows in alignment.blocks(drivers_at(bag, alignment.ticks_ns)):
                 writer.append(rows)
                 actions.append(rows[ACTION][rows[ACTION_VALID]])
             head = PartHead(
@@ -187,14 +187,6 @@ def part_name(bag: Path, sha256: str, options_key: str) -> str:
     """File name of the part of a bag: another one for other contents or options."""
     name = re.sub(r"[^\w.-]", "_", bag.name)[:80]
     return f"{name}-{sha256[:16]}-{options_key[:8]}.h5"
-
-
-def driver_of(operator: str) -> int:
-    """Who drove, by what the recorder noted."""
-    if not operator:
-        return DRIVERS.index("unknown")
-    kinds = {"docking_expert": "expert", "expert": "expert", "policy": "policy"}
-    return DRIVERS.index(kinds.get(operator, "person"))
 
 
 def _episodes(bag: BagMessages, alignment: BagAlignment) -> list[EpisodeRecord]:

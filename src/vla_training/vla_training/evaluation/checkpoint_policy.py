@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,18 +26,32 @@ class TorchRunner:
     Attributes:
         policy: The same.
         observation: What it was asked last, as tensors; empty before.
+        threads: Of one inference on the CPU.
     """
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.observation: dict[str, Tensor] = {}
+        self.threads = 1
+        self._device = torch.device("cpu")
+
+    def move_to(self, device: torch.device) -> None:
+        """Compute on another device from now on.
+
+        Raises:
+            RuntimeError: If PyTorch cannot use it.
+        """
+        self.policy.to(device)
+        self._device = device
 
     @torch.no_grad()
     def __call__(self, feeds: Feeds) -> np.ndarray:
         """The actions (1, H, A) float32 [m/s, rad/s]."""
-        self.observation = {name: torch.tensor(array) for name, array in feeds.items()}
-        with single_threaded():
-            return self.policy.predict(self.observation).actions.numpy()
+        self.observation = {
+            name: torch.tensor(array, device=self._device) for name, array in feeds.items()
+        }
+        with on_threads(self.threads):
+            return self.policy.predict(self.observation).actions.cpu().numpy()
 
 
 def load_checkpoint_policy(path: str | Path) -> tuple[ChunkPolicy, TorchRunner]:
@@ -62,11 +76,16 @@ def _as_bundle(state: Checkpoint, path: Path) -> PolicyBundle:
     )
 
 
-@contextmanager
-def single_threaded() -> Iterator[None]:
+def single_threaded() -> AbstractContextManager[None]:
     """PyTorch on one thread meanwhile: on a batch of one, threads mostly wait for each other."""
+    return on_threads(1)
+
+
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """PyTorch on so many threads meanwhile."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

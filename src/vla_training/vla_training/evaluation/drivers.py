@@ -8,15 +8,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from vla_core.action_chunks import ExecutionMode
 from vla_core.chunk_policy import ChunkPolicy
+from vla_core.clearance import Surroundings, scan_points
 from vla_core.command_pipeline import CommandPipeline
+from vla_core.contract_safety import Footprint, ObstacleSpec, SafetySpec
 from vla_core.frames import FrameAssembler
+from vla_core.geometry import Pose2D
 from vla_core.keys import IMAGE, ODOMETRY, SCAN
+from vla_core.readings import ScanReading
 from vla_simulation.config import CONTROL_PERIOD_NS, SimulationConfig
 from vla_simulation.controllers.expert import expert_action
 from vla_simulation.environment import DockingEnv
@@ -60,8 +65,10 @@ class Driver(Protocol):
 class PolicyDriver:
     """Runs a policy in lock-step, with the latency that inference has on a robot.
 
-    A chunk computed from the frame of a tick becomes available `latency_ticks` later; meanwhile the
-    policy is busy. Frames, chunk buffer and safety envelope are those of the policy node.
+    A chunk computed from the frame of a tick becomes available `latency_ticks` later. Meanwhile the
+    policy is busy, unless several inferences may be under way: then the next one begins
+    `replan_steps` after the one before it. Frames, chunk buffer and safety envelope are those of
+    the policy node.
 
     Args:
         policy: To run.
@@ -69,6 +76,7 @@ class PolicyDriver:
         latency_ticks: Control periods from frame to chunk, 0 for none.
         replan_steps: Control periods between two inferences.
         disturbances: By name, for `disturbed`.
+        in_flight: Inferences that may be under way at once.
 
     Attributes:
         sentence: What the policy is told instead of the environment's sentence, or empty.
@@ -87,6 +95,7 @@ class PolicyDriver:
         latency_ticks: int = 1,
         replan_steps: int = 1,
         disturbances: Mapping[str, Disturbance] | None = None,
+        in_flight: int = 1,
     ) -> None:
         action = policy.bundle.contract.action
         if action.fields != ENVIRONMENT_FIELDS or action.period_ns != CONTROL_PERIOD_NS:
@@ -96,14 +105,23 @@ class PolicyDriver:
                 f"at {1e9 / CONTROL_PERIOD_NS:.0f} Hz; evaluate a policy of this robot"
             )
         self.hardware = SimulationConfig()
+        self._obstacles = obstacles_of(self.hardware)
         self.sentence = ""
         self._disturbances = dict(disturbances or {})
         self._disturbance: Disturbance | None = None
         self._policy = policy
         self._latency_ns = latency_ticks * action.period_ns
+        self._replan_ns = replan_steps * action.period_ns
+        self._in_flight = in_flight
         self._assembler = FrameAssembler(policy.bundle.contract)
         self._pipeline = CommandPipeline(
-            policy.bundle.contract, mode, replan_steps=replan_steps, lead_ns=self._latency_ns
+            policy.bundle.contract,
+            mode,
+            replan_steps=replan_steps,
+            lead_ns=self._latency_ns,
+            safety=replace(
+                policy.bundle.contract.safety or SafetySpec(), obstacles=self._obstacles
+            ),
         )
         self._forget()
 
@@ -123,7 +141,8 @@ class PolicyDriver:
     def _forget(self) -> None:
         self._assembler.clear()
         self._pipeline.reset()
-        self._pending: tuple[int, int, np.ndarray] | None = None
+        self._pending: list[tuple[int, np.ndarray]] = []
+        self._surroundings: Surroundings | None = None
         self.interventions = Counter[str]()
         self.inferences = 0
 
@@ -133,15 +152,18 @@ class PolicyDriver:
         for sample in env.samples():
             if sample.key in self._policy.bundle.contract.keys:
                 self._assembler.push(sample.key, sample.stamp_ns, sample.reading)
+            if isinstance(sample.reading, ScanReading):
+                points = scan_points(sample.reading, self._obstacles)
+                self._surroundings = Surroundings(points, sample.stamp_ns)
         frame = self._assembler.assemble(now_ns)
         self._deliver(now_ns)
-        if self._pending is None and self._pipeline.needs_inference(now_ns):
+        if self._may_ask(now_ns) and self._pipeline.needs_inference(now_ns):
             seen = self._disturbance(frame, env.seed) if self._disturbance else frame
             chunk = self._policy(seen, self.sentence or env.instruction)
             self.inferences += 1
-            self._pending = (now_ns + self._latency_ns, now_ns, chunk)
+            self._pending.append((now_ns, chunk))
             self._deliver(now_ns)
-        command = self._pipeline.step(now_ns, frame.valid)
+        command = self._pipeline.step(now_ns, frame.valid, surroundings=self._seen(env))
         self.interventions.update(str(reason) for reason in command.interventions)
         return command.values
 
@@ -153,11 +175,29 @@ class PolicyDriver:
         actions = [action for action in known if action is not None]
         return np.array(actions).reshape(-1, len(ENVIRONMENT_FIELDS))
 
+    def _seen(self, env: DockingEnv) -> Surroundings | None:
+        """The newest scan, and where the station is: on a robot its pose source says so."""
+        if self._surroundings is None:
+            return None
+        return replace(self._surroundings, dock_from_base=env.truth.dock_from_base)
+
+    def _may_ask(self, now_ns: int) -> bool:
+        if not self._pending:
+            return True
+        newest_ns, _ = self._pending[-1]
+        return len(self._pending) < self._in_flight and now_ns - newest_ns >= self._replan_ns
+
     def _deliver(self, now_ns: int) -> None:
-        if self._pending is not None and self._pending[0] <= now_ns:
-            _, stamp_ns, chunk = self._pending
-            self._pending = None
-            self._pipeline.add_chunk(stamp_ns, chunk)
+        while self._pending and self._pending[0][0] + self._latency_ns <= now_ns:
+            self._pipeline.add_chunk(*self._pending.pop(0))
+
+
+def obstacles_of(hardware: SimulationConfig) -> ObstacleSpec:
+    """What the simulated robot needs to brake for obstacles."""
+    robot, scanner = hardware.robot, hardware.scanner
+    front_m = max(robot.bumper_front_m, robot.pin_tip_m)
+    footprint = Footprint(front_m, robot.length_m / 2, robot.width_m / 2)
+    return ObstacleSpec(footprint, Pose2D(scanner.x_m, 0.0, 0.0))
 
 
 class ExpertDriver:

@@ -45,6 +45,7 @@ def evaluate(
     camera_px: tuple[int, int] = (640, 480),
     disturb: Sequence[str] = (),
     variant: str = "",
+    in_flight: int = 1,
     trace: bool = False,
     progress: bool = True,
 ) -> EvaluationReport:
@@ -69,6 +70,8 @@ def evaluate(
         disturb: Run every seed again for each of these, with the policy's observations spoilt so;
             see `disturbance.disturbance_names`.
         variant: Of the bundle's graph, as its manifest names them; empty for the exact one.
+        in_flight: Inferences that may be under way at once, 1 to 16, as the policy node's parameter
+            inference_workers.
         trace: Keep the way of every episode, for `evaluation_page`.
         progress: Whether to show a bar.
 
@@ -77,7 +80,7 @@ def evaluate(
         SuiteError: If the suite is unknown.
         EvaluationError: If a value is out of range, a disturbance is unknown or a process died.
     """
-    _check_ranges(episodes, seed, jobs, latency_ticks, replan_steps, camera_px)
+    _check_ranges(episodes, seed, jobs, latency_ticks, replan_steps, in_flight, camera_px)
     config = EvaluationConfig(
         str(policy),
         suite,
@@ -88,6 +91,7 @@ def evaluate(
         camera_px,
         tuple(disturb),
         variant,
+        in_flight,
     )
     # Wrong names and damaged bundles are told before processes start.
     load_suite(suite)
@@ -128,6 +132,7 @@ def _check_ranges(
     jobs: int | None,
     latency_ticks: int,
     replan_steps: int,
+    in_flight: int,
     camera_px: tuple[int, int],
 ) -> None:
     mistakes = [
@@ -138,6 +143,7 @@ def _check_ranges(
             ("jobs", 1 if jobs is None else jobs, 1, 4096),
             ("latency_ticks", latency_ticks, 0, 9),
             ("replan_steps", replan_steps, 1, 10),
+            ("in_flight", in_flight, 1, 16),
             ("width of the camera's image", camera_px[0], 32, 4096),
             ("height of the camera's image", camera_px[1], 32, 4096),
         )

@@ -41,6 +41,7 @@ class EvaluationConfig:
         camera_px: Width and height of the image of the driver `fiducial`.
         disturb: Disturbances with which every seed runs again, see `disturbance`.
         variant: Of the bundle's graph; empty for the exact one.
+        in_flight: Inferences that may be under way at once.
     """
 
     policy: str
@@ -52,6 +53,7 @@ class EvaluationConfig:
     camera_px: tuple[int, int] = (640, 480)
     disturb: tuple[str, ...] = ()
     variant: str = ""
+    in_flight: int = 1
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class EvaluationReport:
             "mode": self.config.mode,
             "latency_ticks": self.config.latency_ticks,
             "replan_steps": self.config.replan_steps,
+            **({"in_flight": self.config.in_flight} if self.config.in_flight > 1 else {}),
             **success_figures(self.results),
             "precise": sum(result.precise for result in self.results),
             "mated": sum(result.mated for result in self.results),

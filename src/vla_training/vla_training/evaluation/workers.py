@@ -83,6 +83,7 @@ def make_driver(config: EvaluationConfig) -> Driver:
         config.latency_ticks,
         config.replan_steps,
         make_disturbances(config.disturb, policy.bundle.contract, config.suite),
+        config.in_flight,
     )
 
 

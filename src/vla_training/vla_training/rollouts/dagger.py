@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import yaml
 
@@ -21,20 +21,17 @@ from vla_training.configuration import to_dict
 from vla_training.dataset.file import DatasetFile
 from vla_training.dataset.layout import SPLITS
 from vla_training.dataset.merging import merge
-from vla_training.dataset.parts import move_into_place
-from vla_training.errors import RolloutError
 from vla_training.evaluation.evaluate import evaluate
 from vla_training.evaluation.intervals import wilson_interval
 from vla_training.evaluation.report import write_json
 from vla_training.rollouts.corrections import keep_corrections
 from vla_training.rollouts.dagger_config import DaggerConfig
+from vla_training.rollouts.dagger_state import open_state, write_state
 from vla_training.rollouts.learning_curve import write_curve
 from vla_training.rollouts.policies import choose_policy
 from vla_training.rollouts.rollout import rollout
 from vla_training.trainer import train
 from vla_training.training_config import load_training_config
-
-STATE_FILE: Final = "dagger.json"
 
 Say = Callable[[str], None]
 
@@ -145,7 +142,7 @@ class _Run:
         self._config = config
         self._progress = progress
         self._say = say
-        self._state = _open_state(config)
+        self._state = open_state(config)
 
     def round(self, number: int) -> Round:
         """One round, or what is known of it."""
@@ -157,7 +154,7 @@ class _Run:
         checkpoint = self._fit(number, folder, data)
         result = self._judge(number, folder, data, checkpoint)
         known.append(asdict(result))
-        _write_state(self._state, self._config.output)
+        write_state(self._state, self._config.output)
         self._say(
             f"round {number}: {result.successes} of {result.runs} docked after {result.labels} "
             f"labels ({result.wrong_station} at a wrong station, {result.collisions} collisions)"
@@ -264,43 +261,3 @@ class _Run:
             data=str(data),
             checkpoint=str(checkpoint),
         )
-
-
-def _write_state(state: dict[str, Any], folder: Path) -> None:
-    """Replace what is known of the run, whole or not at all."""
-    temporary = folder / f".{STATE_FILE}.partial"
-    write_json(state, temporary)
-    move_into_place(temporary, folder / STATE_FILE)
-
-
-def _open_state(config: DaggerConfig) -> dict[str, Any]:
-    """What is known of the run.
-
-    Raises:
-        RolloutError: If it cannot be read, or is another run's.
-    """
-    path = config.output / STATE_FILE
-    settings = json.loads(json.dumps(config.settings()))
-    if not path.exists():
-        config.output.mkdir(parents=True, exist_ok=True)
-        state = {"settings": settings, "rounds": []}
-        _write_state(state, config.output)
-        return state
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-        there = state["settings"]
-        changed = [
-            f"{name} {there.get(name)!r} there, {settings.get(name)!r} now"
-            for name in {**there, **settings}
-            if there.get(name) != settings.get(name)
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RolloutError(
-            f"dagger: {path} cannot be read ({error}); name another output folder"
-        ) from error
-    if changed:
-        raise RolloutError(
-            f"dagger: {config.output} holds a run with other settings ({'; '.join(changed)}); "
-            "take them again or name another output folder"
-        )
-    return state

@@ -27,8 +27,8 @@ class VisitConfig:
         seed: First seed of the first round; each round takes the ones after the last's.
         mix: Suites that scenes are drawn from.
         goals: "one" or "every", see `RolloutOptions`.
-        starts: "suite" or "path", see `RolloutOptions`.
-        looks: Starts per scene with "path".
+        starts: "suite", "path" or "dock", see `RolloutOptions`.
+        looks: Starts per scene with "path" and "dock".
         duration_s: Of an episode; None until it is over.
         expert_share: Share of the time in which the expert drives in the first round.
         decay: Of that share from round to round.

@@ -20,7 +20,7 @@ from vla_training.evaluation.drivers import ENVIRONMENT_FIELDS
 
 ROLLOUT_DRIVERS: Final = ("expert", "policy")
 GOALS: Final = ("one", "every")
-STARTS: Final = ("suite", "path")
+STARTS: Final = ("suite", "path", "dock")
 
 _MAX_LOOKS: Final = 1000
 
@@ -53,7 +53,8 @@ class RolloutOptions:
         mix: Suites that the scenes are drawn from.
         goals: "one": each start is driven for the goal that is drawn; "every": once for each of
             the scene's stations.
-        starts: "suite": from where the suite begins; "path": from places on the expert's ways.
+        starts: "suite": from where the suite begins; "path": from places on the expert's ways;
+            "dock": from in front of and in the stations, aside and crooked.
         looks: Starts per scene; with "suite" there is one.
         duration_s: Of an episode; None until it is over.
         settle_s: How long an episode goes on in the dock.

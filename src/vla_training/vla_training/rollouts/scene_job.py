@@ -17,7 +17,7 @@ from vla_core.bag_metadata import Outcome
 from vla_core.geometry import Pose2D
 from vla_simulation.config import SimulationConfig
 from vla_simulation.environment import DockingEnv
-from vla_simulation.scenes.path_starts import sample_path_starts
+from vla_simulation.scenes.path_starts import sample_dock_starts, sample_path_starts
 from vla_simulation.scenes.scene import Scene
 from vla_simulation.scenes.starts import ExpertPaths, sample_episode
 from vla_simulation.seeds import FIRST_HELD_OUT_SEED, random_stream
@@ -175,8 +175,9 @@ def _starts(
 ) -> list[Pose2D]:
     if job.options.starts == "suite":
         return [drawn]
-    rng = random_stream(job.seed, "path starts")
-    return sample_path_starts(rng, scene, suite, config.station, drawn, job.options.looks)
+    sample = sample_path_starts if job.options.starts == "path" else sample_dock_starts
+    rng = random_stream(job.seed, f"{job.options.starts} starts")
+    return sample(rng, scene, suite, config.station, drawn, job.options.looks)
 
 
 def _command(options: RolloutOptions, noise_seed: int) -> Command:

@@ -1,0 +1,58 @@
+"""`vla inspect --repair` finishes what a crash left, and says what it did."""
+
+import json
+import shutil
+import time
+
+import pytest
+
+from vla_bringup import cli
+from vla_core.bag_metadata import JOURNAL_FILE
+from vla_recorder.bag_writer import BagWriter
+from vla_recorder.message_definitions import MessageDefinitions, RecordedTopic
+from vla_recorder.writer_settings import WriterSettings
+
+MESSAGES = 20
+
+
+@pytest.fixture
+def unfinished(tmp_path):
+    """A bag as it stands on the disk while it is written."""
+    writer = BagWriter(tmp_path / "live", WriterSettings(), {"vla.instruction": "dock"})
+    writer.add_topic(RecordedTopic("/site", MessageDefinitions().find("std_msgs/msg/String")))
+    for stamp_ns in range(1, MESSAGES + 1):
+        writer.write("/site", stamp_ns, b"\0\1\0\0\5\0\0\0hall\0")
+    deadline_s = time.monotonic() + 10.0
+    empty = (tmp_path / "live" / "live.mcap").stat().st_size
+    while (tmp_path / "live" / "live.mcap").stat().st_size <= empty:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+    (tmp_path / "bags").mkdir()
+    shutil.copytree(tmp_path / "live", tmp_path / "bags" / "cut")
+    writer.finish({})
+    assert writer.wait(10.0)
+    return tmp_path / "bags" / "cut"
+
+
+def test_repair_and_judge(unfinished, capsys):
+    assert cli.main(["inspect", str(unfinished)]) == 1
+    assert "--repair" in capsys.readouterr().out
+    assert (unfinished / JOURNAL_FILE).exists()  # to look changes nothing
+    assert cli.main(["inspect", str(unfinished.parent), "--repair"]) == 0
+    shown = capsys.readouterr().out
+    assert f"repaired {unfinished}: not closed by its recorder, {MESSAGES} messages saved" in shown
+    assert "sound" in shown
+    assert cli.main(["inspect", str(unfinished), "--repair", "--json"]) == 0
+    (bag,) = json.loads(capsys.readouterr().out)["bags"]
+    assert "repaired" not in bag  # it was done before
+    assert bag["custom"]["vla.instruction"] == "dock"
+    assert any("repaired" in warning for warning in bag["warnings"])
+
+
+def test_what_cannot_be_repaired_is_said(unfinished, capsys):
+    file = next(unfinished.glob("*.mcap"))
+    file.write_bytes(b"nothing of the kind")
+    assert cli.main(["inspect", str(unfinished), "--repair", "--json"]) == 1
+    captured = capsys.readouterr()
+    assert "nothing can be saved" in captured.err
+    assert not json.loads(captured.out)["ok"]
