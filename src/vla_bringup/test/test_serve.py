@@ -10,7 +10,7 @@ from openpi_client.websocket_client_policy import WebsocketClientPolicy
 
 from vla_bringup.resources import default_contract
 from vla_core.contract import Contract
-from vla_policy_node.inference_worker import blank_frame
+from vla_policy_node.inference.worker import blank_frame
 
 
 def serving(vla, *arguments):

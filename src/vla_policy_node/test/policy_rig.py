@@ -244,15 +244,15 @@ class NodeProcess:
 
     def worker(self):
         """The inference process, None if there is none."""
-        return self._child("vla_policy_node.inference_worker")
+        return self._child("vla_policy_node.inference.worker")
 
     def control(self):
         """The control process, None if there is none."""
-        return self._child("vla_policy_node.control_process")
+        return self._child("vla_policy_node.control.process")
 
     def watchdog(self):
         """The watchdog process, None if there is none."""
-        return self._child("vla_policy_node.watchdog_process")
+        return self._child("vla_policy_node.control.watchdog_process")
 
     def _child(self, module):
         for child in psutil.Process(self.pid).children():

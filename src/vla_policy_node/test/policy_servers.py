@@ -9,10 +9,10 @@ import time
 import numpy as np
 from websockets.sync.server import serve
 
-from vla_policy_node.inference_worker import WorkerSpec
-from vla_policy_node.policy_server import PolicyServer
-from vla_policy_node.remote_protocol import ACTIONS, describe_policy, pack
-from vla_policy_node.runtimes import load_runtime
+from vla_policy_node.inference.policy_server import PolicyServer
+from vla_policy_node.inference.remote_protocol import ACTIONS, describe_policy, pack
+from vla_policy_node.inference.runtimes import load_runtime
+from vla_policy_node.inference.worker import WorkerSpec
 
 
 class ServerProcess:

@@ -16,7 +16,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from std_msgs.msg import Empty
 from vla_msgs.action import Dock, Undock
 
-from vla_policy_node.dock_server import nav2_actions
+from vla_policy_node.docking.server import nav2_actions
 
 NAV2 = nav2_actions()
 OURS = SimpleNamespace(

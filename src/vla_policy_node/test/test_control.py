@@ -5,8 +5,8 @@ import pytest
 from policy_fixtures import HORIZON, contract
 
 from vla_core.clearance import Surroundings
-from vla_policy_node.control import ControlLoop
-from vla_policy_node.docking_goal import Motion
+from vla_policy_node.control.loop import ControlLoop
+from vla_policy_node.docking.goal import Motion
 
 PERIOD_NS = 50_000_000
 START_NS = 1_700_000_000_000_000_000

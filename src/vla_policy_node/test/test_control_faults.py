@@ -15,9 +15,9 @@ from policy_rig import is_gone, wait_until
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rosgraph_msgs.msg import Clock
 
-from vla_policy_node.control_process_client import ControlClient
-from vla_policy_node.control_process_messages import Setup
-from vla_policy_node.docking_goal import Motion
+from vla_policy_node.control.client import ControlClient
+from vla_policy_node.control.messages import Setup
+from vla_policy_node.docking.goal import Motion
 
 FORWARD = [[0.3, 0.0]] * HORIZON
 # Many times what it takes on a machine that has time: 0.1 s.

@@ -7,8 +7,8 @@ import pytest
 from policy_fixtures import HORIZON, contract
 from rclpy.utilities import get_rmw_implementation_identifier
 
-from vla_policy_node.control_process_link import Link
-from vla_policy_node.control_process_messages import (
+from vla_policy_node.control.link import Link
+from vla_policy_node.control.messages import (
     AddChunk,
     Alive,
     Begin,
@@ -19,8 +19,8 @@ from vla_policy_node.control_process_messages import (
     Setup,
     Trip,
 )
-from vla_policy_node.control_process_pair import transport_settings
-from vla_policy_node.control_process_server import ControlServer, TickSchedule
+from vla_policy_node.control.pair import transport_settings
+from vla_policy_node.control.server import ControlServer, TickSchedule
 
 MS = 1_000_000
 PERIOD_NS = 50 * MS

@@ -7,8 +7,8 @@ from test_control_process import EPOCH_NS, PERIOD_NS, Bench
 
 from vla_core.clearance import Surroundings
 from vla_core.geometry import Pose2D
-from vla_policy_node.control_process_link import Link
-from vla_policy_node.control_process_messages import AddChunk, Seen
+from vla_policy_node.control.link import Link
+from vla_policy_node.control.messages import AddChunk, Seen
 
 
 def test_what_the_scan_shows_arrives_at_the_other_end():

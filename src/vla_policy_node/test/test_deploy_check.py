@@ -6,8 +6,8 @@ import pytest
 from policy_fixtures import BEAMS, contract
 
 from vla_core import keys
-from vla_policy_node.deploy_check import DeployCheck, is_slow, type_differences
-from vla_policy_node.streams import StreamState
+from vla_policy_node.sensing.deploy_check import DeployCheck, is_slow, type_differences
+from vla_policy_node.sensing.streams import StreamState
 
 
 def image(width=40, height=30, encoding="rgb8"):

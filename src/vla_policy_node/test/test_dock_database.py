@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from vla_core.geometry import Pose2D
-from vla_policy_node.dock_database import DatabaseError, DockDatabase
-from vla_policy_node.docking_request import DockingRequest
+from vla_policy_node.docking.dock_database import DatabaseError, DockDatabase
+from vla_policy_node.docking.request import DockingRequest
 from vla_policy_node.errors import DockNotInDatabase, DockNotValid
 
 FILE = """

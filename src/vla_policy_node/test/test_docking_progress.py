@@ -7,8 +7,10 @@ import pytest
 
 from vla_core.docking import DockTolerance
 from vla_core.geometry import Pose2D
-from vla_policy_node.docking_goal import Motion, Phase, Situation
-from vla_policy_node.docking_progress import DockingProgress, DockingRules
+from vla_policy_node.docking.goal import Motion, Phase, Situation
+from vla_policy_node.docking.progress import DockingProgress, DockingRules
+from vla_policy_node.docking.rear_view import RearView
+from vla_policy_node.docking.retreat import RetreatRules
 from vla_policy_node.errors import (
     Canceled,
     DockTimeout,
@@ -18,9 +20,7 @@ from vla_policy_node.errors import (
     FailedToStage,
     UnknownFault,
 )
-from vla_policy_node.rear_view import RearView
-from vla_policy_node.retreat import RetreatRules
-from vla_policy_node.streams import StreamState
+from vla_policy_node.sensing.streams import StreamState
 
 TICK_NS = 50_000_000
 START_NS = 1_700_000_000_000_000_000

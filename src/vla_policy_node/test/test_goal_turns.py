@@ -5,9 +5,9 @@ import time
 
 import pytest
 
+from vla_policy_node.docking.goal_turns import GoalTurns
+from vla_policy_node.docking.manager_watch import ManagerWatch
 from vla_policy_node.errors import Canceled, ManagerLost, Preempted
-from vla_policy_node.goal_turns import GoalTurns
-from vla_policy_node.manager_watch import ManagerWatch
 
 
 def nobody():

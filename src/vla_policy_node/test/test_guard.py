@@ -6,8 +6,8 @@ import pytest
 from policy_fixtures import contract
 
 from vla_core import keys
+from vla_policy_node.control.guard import Guard
 from vla_policy_node.errors import EmergencyStopped, GraphMismatch
-from vla_policy_node.guard import Guard
 from vla_policy_node.parameters import PolicyParameters
 
 

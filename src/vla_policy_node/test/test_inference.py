@@ -13,8 +13,8 @@ from policy_rig import is_gone, wait_until
 
 from vla_core.errors import DecodeError
 from vla_policy_node.errors import WorkerError
-from vla_policy_node.inference_loop import InferenceLoop, InferenceSettings
-from vla_policy_node.inference_worker import WorkerSpec, blank_frame
+from vla_policy_node.inference.loop import InferenceLoop, InferenceSettings
+from vla_policy_node.inference.worker import WorkerSpec, blank_frame
 
 
 class Sink:
@@ -159,11 +159,14 @@ def test_closing_interrupts_a_start(loop_of):
     ("module", "absent"),
     [
         ("vla_policy_node.policy_node", {"torch", "onnxruntime", "mujoco", "vla_simulation"}),
-        ("vla_policy_node.inference_worker", {"torch", "rclpy", "numpy", "vla_training"}),
-        ("vla_policy_node.runtimes.onnx", {"torch", "rclpy", "websockets"}),
-        ("vla_policy_node.runtimes.remote", {"torch", "rclpy", "onnxruntime", "vla_training"}),
-        ("vla_policy_node.runtimes.pytorch", {"torch", "rclpy", "vla_training"}),
-        ("vla_policy_node.policy_server", {"torch", "rclpy", "vla_training"}),
+        ("vla_policy_node.inference.worker", {"torch", "rclpy", "numpy", "vla_training"}),
+        ("vla_policy_node.inference.runtimes.onnx", {"torch", "rclpy", "websockets"}),
+        (
+            "vla_policy_node.inference.runtimes.remote",
+            {"torch", "rclpy", "onnxruntime", "vla_training"},
+        ),
+        ("vla_policy_node.inference.runtimes.pytorch", {"torch", "rclpy", "vla_training"}),
+        ("vla_policy_node.inference.policy_server", {"torch", "rclpy", "vla_training"}),
     ],
 )
 def test_what_is_not_imported(module, absent):

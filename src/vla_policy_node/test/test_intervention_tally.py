@@ -1,4 +1,4 @@
-from vla_policy_node.intervention_tally import InterventionTally
+from vla_policy_node.control.intervention_tally import InterventionTally
 
 
 def test_a_goal_that_was_held_back_says_by_what():

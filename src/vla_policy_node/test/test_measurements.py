@@ -7,9 +7,9 @@ import pytest
 from policy_fixtures import contract
 
 from vla_core import keys
-from vla_policy_node.streams import StreamHub, describe_stale
-from vla_policy_node.timing import PeriodMonitor, schedule_errors
-from vla_policy_node.verification import DockEvidence, VerificationLimits
+from vla_policy_node.control.timing import PeriodMonitor, schedule_errors
+from vla_policy_node.docking.verification import DockEvidence, VerificationLimits
+from vla_policy_node.sensing.streams import StreamHub, describe_stale
 
 NOW_NS = 1_700_000_000_000_000_000
 LIMITS = VerificationLimits(battery_max_age_s=2.5, pose_max_age_s=0.5, charging_current_a=0.1)

@@ -12,15 +12,15 @@ from sensor_msgs.msg import Image
 from visualization_msgs.msg import Marker
 
 from vla_core.geometry import Pose2D
-from vla_policy_node import observability
-from vla_policy_node.control import Chunk
-from vla_policy_node.control_process_messages import Report
-from vla_policy_node.observability import Observability
-from vla_policy_node.observability_geometry import PinholeCamera, predicted_path, swath
-from vla_policy_node.observability_latency import LatencyHistogram
-from vla_policy_node.observability_parameters import ObservabilityParameters
-from vla_policy_node.observability_picture import annotate
-from vla_policy_node.streams import StreamHub
+from vla_policy_node.control.loop import Chunk
+from vla_policy_node.control.messages import Report
+from vla_policy_node.observability import outputs
+from vla_policy_node.observability.geometry import PinholeCamera, predicted_path, swath
+from vla_policy_node.observability.latency import LatencyHistogram
+from vla_policy_node.observability.outputs import Observability
+from vla_policy_node.observability.parameters import ObservabilityParameters
+from vla_policy_node.observability.picture import annotate
+from vla_policy_node.sensing.streams import StreamHub
 
 STAMP_NS = 1_700_000_000_000_000_000
 CHUNK = Chunk(STAMP_NS, np.tile(np.array([0.2, 0.4], np.float32), (HORIZON, 1)))
@@ -104,7 +104,7 @@ def test_nothing_is_computed_while_nobody_looks(audience, monkeypatch):
         "annotate",
         "reading_from_message",
     ):
-        monkeypatch.setattr(observability, name, expensive)
+        monkeypatch.setattr(outputs, name, expensive)
     audience.observability.on_image(camera_image())
     audience.show()
     assert audience.observability._image is None, "the picture is not even kept"

@@ -8,10 +8,10 @@ import pytest
 
 from vla_core.geometry import Pose2D, arc
 from vla_core.readings import ScanReading
-from vla_policy_node.docking_goal import Situation
-from vla_policy_node.odometry_history import OdometryHistory
-from vla_policy_node.rear_view import UNSEEN, RearView, Trail, rear_view
-from vla_policy_node.retreat import Retreat, RetreatRules, room_behind
+from vla_policy_node.docking.goal import Situation
+from vla_policy_node.docking.odometry_history import OdometryHistory
+from vla_policy_node.docking.rear_view import UNSEEN, RearView, Trail, rear_view
+from vla_policy_node.docking.retreat import Retreat, RetreatRules, room_behind
 
 HALF_WIDTH_M, EXTENT_M = 0.25, 0.45
 NS = 1_000_000_000

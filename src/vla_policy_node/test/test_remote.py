@@ -16,8 +16,7 @@ from vla_msgs.action import Dock
 from vla_core import keys
 from vla_core.errors import PolicyError
 from vla_policy_node.errors import ParameterError
-from vla_policy_node.inference_worker import WorkerSpec, blank_frame
-from vla_policy_node.remote_protocol import (
+from vla_policy_node.inference.remote_protocol import (
     CONTRACT_HASH,
     PROMPT,
     describe_policy,
@@ -26,8 +25,9 @@ from vla_policy_node.remote_protocol import (
     question_of,
     unpack,
 )
-from vla_policy_node.runtimes import load_runtime
-from vla_policy_node.runtimes.remote import LinkLostError, RemoteRuntime
+from vla_policy_node.inference.runtimes import load_runtime
+from vla_policy_node.inference.runtimes.remote import LinkLostError, RemoteRuntime
+from vla_policy_node.inference.worker import WorkerSpec, blank_frame
 
 CONTRACT = contract()
 OTHER = contract(streams=contract().to_dict()["streams"][:2])
@@ -208,7 +208,7 @@ def test_addresses_that_are_none_are_refused(policy, uri):
 
 def test_a_port_that_is_taken(policy):
     from vla_policy_node.errors import ServerError
-    from vla_policy_node.policy_server import PolicyServer
+    from vla_policy_node.inference.policy_server import PolicyServer
 
     with in_thread(policy) as server:
         port = int(server.uri.rpartition(":")[2])

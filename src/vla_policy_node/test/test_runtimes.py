@@ -15,9 +15,9 @@ from vla_core import keys
 from vla_core.language import Vocabulary
 from vla_core.normalization import FieldStatistics, Statistics
 from vla_policy_node.errors import ParameterError, WorkerError
-from vla_policy_node.inference_loop import InferenceLoop, InferenceSettings
-from vla_policy_node.inference_worker import WorkerSpec, blank_frame
-from vla_policy_node.runtimes import load_runtime
+from vla_policy_node.inference.loop import InferenceLoop, InferenceSettings
+from vla_policy_node.inference.runtimes import load_runtime
+from vla_policy_node.inference.worker import WorkerSpec, blank_frame
 
 CONTRACT = contract()
 SETTINGS = InferenceSettings(timeout_s=5.0, start_timeout_s=60.0, max_restarts=1)
@@ -120,7 +120,7 @@ def test_what_pytorch_cannot_use_is_refused(checkpoint, tmp_path):
 def test_without_pytorch_the_remedy_is_said(tmp_path):
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "from vla_policy_node.runtimes.pytorch import TorchRuntime\n"
+        "from vla_policy_node.inference.runtimes.pytorch import TorchRuntime\n"
         f"try: TorchRuntime({str(tmp_path)!r})\n"
         "except Exception as error: print(type(error).__name__, error)"
     )

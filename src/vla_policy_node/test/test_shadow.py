@@ -10,7 +10,7 @@ from geometry_msgs.msg import TwistStamped
 from lifecycle_msgs.msg import Transition
 from policy_rig import INSTRUCTION, wait_until
 
-from vla_policy_node.shadow import DisagreementMeter
+from vla_policy_node.observability.shadow import DisagreementMeter
 
 MS = 1_000_000
 

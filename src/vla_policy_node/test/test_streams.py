@@ -7,7 +7,7 @@ import pytest
 from policy_fixtures import BEAMS, contract
 
 from vla_core import keys
-from vla_policy_node.streams import StreamHub, StreamState, describe_stale
+from vla_policy_node.sensing.streams import StreamHub, StreamState, describe_stale
 
 
 def stream(age_s: float, problem: str = "") -> StreamState:
@@ -132,7 +132,7 @@ def _steady_clocks(monkeypatch):
     """Both clocks of a hub advance together, with the stamps of the messages."""
     clock = SimpleNamespace(feed=None)
     monkeypatch.setattr(
-        "vla_policy_node.streams.time",
+        "vla_policy_node.sensing.streams.time",
         SimpleNamespace(monotonic_ns=lambda: clock.feed.now_ns if clock.feed else 0),
     )
     original = Feed.__init__
@@ -237,7 +237,7 @@ def test_a_clock_that_jumps_is_told_and_all_streams_begin_anew(jump_s, monkeypat
     feed = Feed().run(1.0)
     steady = feed.now_ns + 50 * MS
     monkeypatch.setattr(
-        "vla_policy_node.streams.time", SimpleNamespace(monotonic_ns=lambda: steady)
+        "vla_policy_node.sensing.streams.time", SimpleNamespace(monotonic_ns=lambda: steady)
     )
     feed.now_ns += 50 * MS + round(jump_s * 1e9)
     feed.hub.push(keys.ODOMETRY, odometry(feed.now_ns, 0.2), feed.now_ns)

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from vla_core.geometry import Pose2D, arc
-from vla_policy_node.docking_goal import Motion, Situation
+from vla_policy_node.docking.goal import Motion, Situation
+from vla_policy_node.docking.rear_view import UNSEEN, RearView
+from vla_policy_node.docking.retreat import RetreatRules
+from vla_policy_node.docking.undocking_progress import UndockingProgress, UndockingRules
 from vla_policy_node.errors import Canceled, DockTimeout, FailedToControl, NotDocked
-from vla_policy_node.rear_view import UNSEEN, RearView
-from vla_policy_node.retreat import RetreatRules
-from vla_policy_node.streams import StreamState
-from vla_policy_node.undocking_progress import UndockingProgress, UndockingRules
+from vla_policy_node.sensing.streams import StreamState
 
 TICK_NS = 50_000_000
 START_NS = 1_700_000_000_000_000_000

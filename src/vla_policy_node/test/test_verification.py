@@ -6,8 +6,8 @@ import pytest
 from policy_fixtures import contract
 
 from vla_core import keys
-from vla_policy_node.rear_view import UNSEEN
-from vla_policy_node.verification import DockEvidence, VerificationLimits
+from vla_policy_node.docking.rear_view import UNSEEN
+from vla_policy_node.docking.verification import DockEvidence, VerificationLimits
 
 NOW_NS = 1_700_000_000_000_000_000
 MS = 1_000_000

@@ -1,7 +1,7 @@
 """What the watchdog makes of announcements and commands, on a clock that the test moves."""
 
-from vla_policy_node.control_process_messages import Announcement
-from vla_policy_node.watchdog import CommandGuard
+from vla_policy_node.control.messages import Announcement
+from vla_policy_node.control.watchdog import CommandGuard
 
 MS = 1_000_000
 PERIOD_NS = 50 * MS

@@ -13,12 +13,12 @@ from rcl_interfaces.msg import (
 )
 
 from vla_core.action_chunks import EXECUTION_MODES
-from vla_policy_node.docking_parameters import DockingParameters
+from vla_policy_node.docking.parameters import DockingParameters
 from vla_policy_node.errors import ParameterError
-from vla_policy_node.observability_parameters import ObservabilityParameters
+from vla_policy_node.inference.runtimes import RUNTIMES
+from vla_policy_node.observability.parameters import ObservabilityParameters
 from vla_policy_node.parameter_field import ReadAt
 from vla_policy_node.parameter_field import parameter as _parameter
-from vla_policy_node.runtimes import RUNTIMES
 from vla_policy_node.safety_parameters import SafetyParameters
 
 if TYPE_CHECKING:

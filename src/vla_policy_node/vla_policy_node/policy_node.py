@@ -25,13 +25,14 @@ from vla_msgs.msg import PolicyStatus
 
 from vla_core import keys
 from vla_core.errors import VlaError
-from vla_policy_node.command_messages import message_class
-from vla_policy_node.control_process_messages import Report
-from vla_policy_node.deploy_check import type_differences
-from vla_policy_node.dock_server import DockServer
+from vla_policy_node.control.command_messages import message_class
+from vla_policy_node.control.messages import Report
+from vla_policy_node.control.timing import PeriodMonitor
+from vla_policy_node.docking.manager_watch import ManagerWatch
+from vla_policy_node.docking.server import DockServer
 from vla_policy_node.errors import DockingError, GraphError
-from vla_policy_node.manager_watch import ManagerWatch
-from vla_policy_node.observability import Observability
+from vla_policy_node.observability.outputs import Observability
+from vla_policy_node.observability.shadow_server import ShadowServer
 from vla_policy_node.parameters import declare_parameters, parameter_guard, read_parameters
 from vla_policy_node.policy_stack import GraphPlace, PolicyStack
 from vla_policy_node.ros_messages import (
@@ -40,8 +41,7 @@ from vla_policy_node.ros_messages import (
     policy_status,
     qos_profile,
 )
-from vla_policy_node.shadow_server import ShadowServer
-from vla_policy_node.timing import PeriodMonitor
+from vla_policy_node.sensing.deploy_check import type_differences
 
 _RESULT_DELIVERY_S = 0.1
 _RELEASE_AFTERMATH_S = 1.0

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 from vla_core import keys
 from vla_core.bundle import PolicyBundle
 from vla_core.contract import ActionSpec, Contract
-from vla_policy_node.control_process_client import ControlClient
-from vla_policy_node.control_process_messages import Report, Setup
-from vla_policy_node.docking_goal import Situation
-from vla_policy_node.docking_request import verification_limits
+from vla_policy_node.control.client import ControlClient
+from vla_policy_node.control.guard import Guard
+from vla_policy_node.control.intervention_tally import InterventionTally
+from vla_policy_node.control.messages import Report, Setup
+from vla_policy_node.docking.goal import Situation
+from vla_policy_node.docking.request import verification_limits
+from vla_policy_node.docking.verification import DockEvidence, VerificationLimits
 from vla_policy_node.errors import DockingError, ParameterError
-from vla_policy_node.guard import Guard
-from vla_policy_node.inference_loop import InferenceLoop, InferenceSettings, Logger
-from vla_policy_node.inference_worker import WorkerSpec
-from vla_policy_node.intervention_tally import InterventionTally
-from vla_policy_node.shadow import SHADOW_TOPIC
-from vla_policy_node.streams import StreamHub
-from vla_policy_node.verification import DockEvidence, VerificationLimits
+from vla_policy_node.inference.loop import InferenceLoop, InferenceSettings, Logger
+from vla_policy_node.inference.worker import WorkerSpec
+from vla_policy_node.observability.shadow import SHADOW_TOPIC
+from vla_policy_node.sensing.streams import StreamHub
 
 if TYPE_CHECKING:
     from vla_policy_node.parameters import PolicyParameters

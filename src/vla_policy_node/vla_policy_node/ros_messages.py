@@ -13,11 +13,11 @@ from vla_msgs.msg import PolicyStatus, StreamStatus
 from vla_core.command_pipeline import Command
 from vla_core.contract import QosSpec
 from vla_core.safety_envelope import Intervention
-from vla_policy_node.command_messages import time_message
-from vla_policy_node.control import Chunk
-from vla_policy_node.guard import Guard
-from vla_policy_node.inference_loop import InferenceState
-from vla_policy_node.streams import StreamState, describe_stale
+from vla_policy_node.control.command_messages import time_message
+from vla_policy_node.control.guard import Guard
+from vla_policy_node.control.loop import Chunk
+from vla_policy_node.inference.loop import InferenceState
+from vla_policy_node.sensing.streams import StreamState, describe_stale
 
 EMERGENCY_STOP_PROFILES: Final = tuple(
     QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=durability)

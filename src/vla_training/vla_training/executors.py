@@ -71,7 +71,7 @@ def _in_processes(
                 futures = [pool.submit(function, job) for job in jobs]
         else:
             # One of the processes is this one: it would idle while the others start.
-            others = [
+            others: list[Callable[[Job], Result]] = [
                 partial(
                     _elsewhere,
                     stack.enter_context(ProcessPoolExecutor(1, mp_context=context)),

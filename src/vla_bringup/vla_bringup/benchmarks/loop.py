@@ -34,8 +34,8 @@ from vla_bringup.waiting import wait_until_active
 from vla_core.bundle import PolicyBundle
 from vla_core.contract import Contract
 from vla_core.errors import VlaError
-from vla_policy_node.command_messages import message_class
-from vla_policy_node.timing import ScheduleErrors, schedule_errors
+from vla_policy_node.control.command_messages import message_class
+from vla_policy_node.control.timing import ScheduleErrors, schedule_errors
 
 _QUICK_S: Final = 20.0
 _WARM_UP_S: Final = 2.0

@@ -49,9 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
-    from vla_policy_node.inference_worker import WorkerSpec
-    from vla_policy_node.policy_server import PolicyServer
-    from vla_policy_node.runtimes import load_runtime
+    from vla_policy_node.inference.policy_server import PolicyServer
+    from vla_policy_node.inference.runtimes import load_runtime
+    from vla_policy_node.inference.worker import WorkerSpec
 
     is_checkpoint = args.policy.suffix == ".pt" or (args.policy / "checkpoint.pt").is_file()
     spec = WorkerSpec(

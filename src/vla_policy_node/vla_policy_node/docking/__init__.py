@@ -1,0 +1,1 @@
+"""The actions: goals, their progress, and how a dock is verified."""

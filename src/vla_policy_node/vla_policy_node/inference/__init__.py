@@ -1,0 +1,1 @@
+"""Chunks from observations, beside the control loop: worker process, runtimes, policy server."""
