@@ -10,14 +10,14 @@ from vla_bringup.cli import main
 @pytest.fixture
 def figures(tmp_path, bundle):
     path = tmp_path / "loop.json"
-    arguments = ["--minutes", "0.05", "--no-recorder", "--policy", str(bundle)]
+    arguments = ["--minutes", "0.1", "--no-recorder", "--policy", str(bundle)]
     assert main(["bench", "loop", *arguments, "--json", str(path)]) == 0
     return json.loads(path.read_text())["figures"]
 
 
 def test_commands_and_the_empty_timer_are_measured_at_the_same_time(figures):
     assert figures["period_ms"] == 50.0
-    assert 1.0 < figures["duration_s"] < 6.0
+    assert 1.0 < figures["duration_s"] < 9.0
     for name in ("commands", "empty_timer"):
         errors = figures[name]
         expected = 20.0 * figures["duration_s"]

@@ -27,8 +27,8 @@ from vla_core import keys
 from vla_core.contract import Contract
 from vla_core.contract_specs import COMPRESSED_IMAGE_TYPE
 from vla_core.opencv import cv2
+from vla_policy_node.control.command_messages import message_class
 from vla_policy_node.policy_node import PolicyNode
-from vla_policy_node.ros_messages import message_class
 
 rosbag2 = pytest.importorskip("rosbags.rosbag2", reason="needs rosbags")
 typesys = pytest.importorskip("rosbags.typesys", reason="needs rosbags")

@@ -10,14 +10,19 @@ in the figures.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import rclpy
+import yaml
+from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from vla_msgs.action import Dock, RecordEpisode
@@ -86,8 +91,6 @@ def run(
 
 
 def _assignments(texts: list[str]) -> dict[str, Any]:
-    import yaml
-
     parts = [text.partition("=") for text in texts]
     return {name: yaml.safe_load(value) for name, _, value in parts}
 
@@ -125,6 +128,7 @@ def _measure(
         with NodeProcesses(specs, folder / "logs") as processes:
             probe = Probe(contract)
             wait_until_active(probe, _ACTIVE_TIMEOUT_S, processes.check)
+            probe.wait_for_timer(_ACTIVE_TIMEOUT_S)
             recorder = Recorder(record, folder / "bags")
             try:
                 result = _drive(probe, sentence, duration_s + _WARM_UP_S)
@@ -146,8 +150,6 @@ def _measure(
 
 
 def _with(spec: NodeSpec, settings: dict[str, Any]) -> NodeSpec:
-    from dataclasses import replace
-
     return replace(spec, parameters={**spec.parameters, **settings})
 
 
@@ -194,6 +196,18 @@ class Probe(Node):
         if len(status.command):
             self._starved += "starved" in status.interventions
             self._latencies_s.append(status.inference_latency_s)
+
+    def wait_for_timer(self, timeout_s: float) -> None:
+        """Spin until the empty timer runs: what it is compared with has to run as long.
+
+        Raises:
+            LoopError: it does not in this time.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while not self.times_ns["timer"]:
+            if time.monotonic() > deadline_s:
+                raise LoopError(f"the empty timer did not start within {timeout_s:g} s")
+            rclpy.spin_once(self, timeout_sec=0.1)
 
     def figures(self, warm_up_ns: int) -> dict[str, Any]:
         """Errors of both against their schedules, while both ran."""
@@ -254,8 +268,6 @@ class Recorder:
             self._thread.join()
 
     def _run(self) -> None:
-        from rclpy.action import ActionClient
-
         node = rclpy.create_node("bench_recording")
         executor = SingleThreadedExecutor()
         executor.add_node(node)
@@ -279,6 +291,4 @@ class Recorder:
 
 
 def _remove(folder: Path) -> None:
-    import shutil
-
     shutil.rmtree(folder, ignore_errors=True)

@@ -23,6 +23,7 @@ from vla_recorder.teleop.status_line import status_line
 from vla_recorder.teleop.teleop_node import TeleopNode
 from vla_recorder.teleop.terminal import Interruption, Terminal
 
+_DISCOVERY_S: Final = 1.5
 _STATUS_PERIOD_S: Final = 0.2
 _LAST_STOPS: Final = 4
 _FAREWELL_S: Final = 3.0
@@ -104,6 +105,10 @@ class _Teleoperation:
 
     def run(self) -> None:
         """Drive until the end is wished."""
+        # Before it has found the mux or whoever else drives, it would drive beside them.
+        found_s = time.monotonic() + _DISCOVERY_S
+        while not self._node.has_mux and time.monotonic() < found_s:
+            self._spin_until(time.monotonic() + _DISCOVERY_S / 20)
         self._terminal.say(HELP)
         period_s = 1.0 / self._options.contract.action.rate_hz
         due_s = time.monotonic()
