@@ -1,11 +1,18 @@
 """The graph description, its arguments, and the command lines made of it."""
 
+from importlib import import_module
+from pathlib import Path
+
 import pytest
 import yaml
+from ament_index_python.packages import get_packages_with_prefixes
 
+from vla_bringup import cli
+from vla_bringup.evaluation_arguments import evaluation_command
 from vla_bringup.graph import GRAPHS, OnExit, dock_graph, record_graph
 from vla_bringup.graph_arguments import DOCK_ARGUMENTS, GraphError, GraphOptions
 from vla_bringup.node_process import node_command
+from vla_bringup.preflight import PreflightError, check_graph
 from vla_bringup.process_manager import GraphManager
 
 
@@ -41,7 +48,7 @@ def test_person_may_take_over_only_if_asked():
     graph = build("dock", teleop="true", namespace="robot")
     mux, policy = graph.node("command_mux"), graph.node("vla_policy")
     assert (mux.namespace, mux.lifecycle, mux.on_exit) == ("/robot", False, OnExit.FAIL)
-    assert policy.remappings == (("cmd_vel", "policy/cmd_vel"),)
+    assert ("cmd_vel", "policy/cmd_vel") in policy.remappings
     assert not build("dock").has("command_mux")
     assert build("dock").node("vla_policy").remappings == ()
     recorder = build("dock", record="true").node("vla_recorder")
@@ -69,14 +76,83 @@ def test_namespace_reaches_every_node():
 
 def test_every_mistake_is_reported_at_once():
     with pytest.raises(GraphError) as caught:
-        build(
-            "dock", sim="gazebo", seed="-1", speed="3", namespace="1st", record="maybe", policy=""
-        )
+        build("dock", sim="moon", seed="-1", speed="3", namespace="1st", record="maybe", policy="")
     message = str(caught.value)
-    for part in ("Gazebo is not supported yet", "seed:=-1", "'speed'", "1st", "record:=maybe"):
+    for part in ("sim:=moon: expected one of", "seed:=-1", "'speed'", "1st", "record:=maybe"):
         assert part in message
     assert "policy:=: expected a path" in message
     assert "\n" not in message
+
+
+def test_a_namespace_takes_the_shared_topics_with_it():
+    graph = build("dock", namespace="robot_1", record="true", rviz="true", teleop="true")
+    moved = {"/tf": "tf", "/tf_static": "tf_static", "/diagnostics": "diagnostics"}
+    for name in ("simulator", "vla_policy", "vla_recorder", "rviz"):
+        assert moved.items() <= dict(graph.node(name).remappings).items(), name
+    assert not any("clock" in source for spec in graph.nodes for source, _ in spec.remappings)
+    assert not any(spec.remappings for spec in build("dock", record="true").nodes)
+
+
+def test_one_simulator_for_several_robots():
+    parameters = build("sim", robots="robot_1, /fleet/robot_2/").node("simulator").parameters
+    assert parameters["robots"] == "robot_1,fleet/robot_2"
+    assert build("dock").node("simulator").parameters["robots"] == ""
+    for robots in ("robot_1,robot_1", "robot_1,", "1st"):
+        with pytest.raises(GraphError, match="robots:="):
+            build("sim", robots=robots)
+
+
+def test_gazebo_takes_the_simulator_s_place():
+    graph = build("dock", sim="gazebo", record="true", instruction="x")
+    assert names(graph) == [
+        "vla_recorder",
+        "vla_policy",
+        "lifecycle_manager",
+        "gzserver",
+        "ros_gz_bridge",
+        "robot_state_publisher",
+        "dock_client",
+    ]
+    for spec in graph.nodes:
+        if spec.name not in ("lifecycle_manager", "gzserver"):
+            assert spec.parameters["use_sim_time"], f"{spec.name}: Gazebo's time is on /clock"
+    server, bridge = graph.node("gzserver"), graph.node("ros_gz_bridge")
+    files = [server.parameters["world_sdf_file"], bridge.parameters["config_file"]]
+    files += graph.node("robot_state_publisher").arguments
+    for file in (*files, server.environment["GZ_SIM_RESOURCE_PATH"].split(":")[0]):
+        assert Path(file).exists(), file
+    # Nothing is managed there: no manager.
+    assert names(build("sim", sim="gazebo")) == names(graph)[3:6]
+    assert not GraphOptions().simulated_time
+    for contradiction in ({"namespace": "robot_1"}, {"driver": "expert"}):
+        with pytest.raises(GraphError, match="use sim:=mujoco|needs sim:=mujoco"):
+            build("record", **{"sim": "gazebo", "driver": "none"} | contradiction)
+
+
+def test_gazebo_that_is_not_installed_is_one_line():
+    graph = build("sim", sim="gazebo")
+    if "ros_gz_sim" in get_packages_with_prefixes():
+        pytest.skip("Gazebo is installed")
+    with pytest.raises(PreflightError, match="sim:=gazebo needs .*ros_gz_sim.*apt-get install"):
+        check_graph(graph, GraphOptions(sim="gazebo"))
+
+
+def test_evaluation_is_the_command_of_the_same_name():
+    modules = {"evaluate": import_module("vla_bringup.verbs.evaluate")}
+    parser = cli.build_parser(modules)
+    parsed = parser.parse_args(evaluation_command({})[3:])
+    defaults = parser.parse_args(["evaluate", "--mode", "ros"])
+    assert parsed.json == Path("out/evaluation.json")
+    parsed.json = None
+    assert vars(parsed) == vars(defaults)
+    given = {"suite": "nominal wide_start", "swap": "True", "report": "page.html", "seed": "7"}
+    parsed = parser.parse_args(evaluation_command(given)[3:])
+    assert (parsed.suite, parsed.swap) == (["nominal", "wide_start"], True)
+    assert (parsed.report, parsed.seed) == (Path("page.html"), 7)
+    with pytest.raises(GraphError) as caught:
+        evaluation_command({"episodes": "many", "mode": "fast", "suites": "x", "policy": ""})
+    for part in ("episodes:=many", "mode:=fast", "'suites'", "policy:= is empty"):
+        assert part in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +181,7 @@ def test_command_lines_say_what_the_graph_says(kind):
         assert command[0].endswith(f"/lib/{spec.package}/{spec.executable}")
         assert command[-2:] == ["--log-level", "warn"]
         rules = dict(rule.split(":=", 1) for rule in pairs(command, "-r"))
-        assert rules == {"__node": spec.name, "__ns": "/robot"}
+        assert rules == {"__node": spec.name, "__ns": "/robot", **dict(spec.remappings)}
         parameters = dict(rule.split(":=", 1) for rule in pairs(command, "-p"))
         assert {k: yaml.safe_load(v) for k, v in parameters.items()} == dict(spec.parameters)
 

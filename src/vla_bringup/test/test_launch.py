@@ -2,6 +2,7 @@
 
 # ruff: noqa: E402 - what launch brings can only be imported where it is installed
 
+import json
 import shutil
 import signal
 from itertools import pairwise
@@ -20,8 +21,13 @@ from launch.event_handlers import OnProcessExit
 from launch.launch_context import LaunchContext
 from rclpy.node import Node
 
+from vla_bringup.evaluation_arguments import EVALUATION_ARGUMENTS
 from vla_bringup.graph import GRAPHS
-from vla_bringup.launch_description import launch_description, node_action
+from vla_bringup.launch_description import (
+    evaluation_description,
+    launch_description,
+    node_action,
+)
 from vla_bringup.node_process import node_command
 from vla_bringup.resources import share_directory
 from vla_bringup.waiting import wait_until_active
@@ -82,6 +88,12 @@ def test_arguments_are_those_of_the_graph(kind):
 @pytest.mark.parametrize("kind", GRAPHS)
 def test_every_graph_has_its_launch_file(kind):
     assert (share_directory() / "launch" / f"{kind}.launch.py").is_file()
+
+
+def test_evaluation_declares_its_arguments():
+    declared = {entity.name: entity for entity in evaluation_description().get_launch_arguments()}
+    assert list(declared) == [argument.name for argument in EVALUATION_ARGUMENTS]
+    assert (share_directory() / "launch" / "evaluate.launch.py").is_file()
 
 
 # ---------------------------------------------------------------------- bring-up and shutdown
@@ -151,9 +163,41 @@ def test_launch_docks(launch):
 
 
 @needs_ros2
+def test_two_robots_dock_in_one_simulator(launch):
+    simulator = launch("sim.launch.py", "robots:=robot_1,robot_2", "seed:=1000001")
+    simulator.wait_for("all active")
+    stacks = [
+        launch(
+            "dock.launch.py",
+            "sim:=none",
+            f"namespace:={name}",
+            f"instruction:=park on the {colour} charger",
+            "shutdown_when_done:=true",
+        )
+        for name, colour in (("robot_1", "white"), ("robot_2", "green"))
+    ]
+    for stack in stacks:
+        assert stack.wait(120) == 0, stack.output + stack.errors
+        assert "docked in " in stack.output
+
+
+@needs_ros2
+def test_an_evaluation_runs_and_ends(launch, tmp_path):
+    report = tmp_path / "evaluation.json"
+    program = launch(
+        "evaluate.launch.py", "mode:=lock_step", "episodes:=1", "suite:=single", f"json:={report}"
+    )
+    assert program.wait(120) == 0, program.output + program.errors
+    assert json.loads(report.read_text())["episodes"] == 1
+    program = launch("evaluate.launch.py", "policy:=/nowhere", "mode:=lock_step")
+    assert program.wait(60) == 1
+    assert "evaluation ended" in program.output
+
+
+@needs_ros2
 @pytest.mark.parametrize(
     ("argument", "says"),
-    [("policy:=/nowhere", "does not exist"), ("sim:=gazebo", "Gazebo is not supported yet")],
+    [("policy:=/nowhere", "does not exist"), ("sim:=gazebo", "sim:=gazebo needs")],
 )
 def test_refused_before_anything_starts(launch, argument, says):
     program = launch("dock.launch.py", argument)

@@ -39,7 +39,7 @@ GROUPS: Final = {
         "correlate",
         "attention",
     ),
-    "machine": ("doctor", "bench"),
+    "machine": ("doctor", "bench", "faults"),
 }
 USAGE_ERROR: Final = 2
 INTERRUPTED: Final = 130

@@ -7,10 +7,10 @@ parameter or an argument is added here and nowhere else. Nothing here imports RO
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import dataclass, replace
 from typing import Final
 
+from vla_bringup.gazebo_nodes import gazebo_nodes
 from vla_bringup.graph_arguments import (
     DOCK_ARGUMENTS,
     RECORD_ARGUMENTS,
@@ -19,10 +19,9 @@ from vla_bringup.graph_arguments import (
     GraphError,
     GraphOptions,
 )
+from vla_bringup.node_spec import Graph, NodeSpec, OnExit, ParameterValue
 from vla_bringup.resources import rviz_configuration
 from vla_core.contract import Contract
-
-ParameterValue = bool | int | float | str | list[str]
 
 LIFECYCLE_MANAGER: Final = "lifecycle_manager"
 SIMULATOR: Final = "simulator"
@@ -38,82 +37,10 @@ _SIMULATION_TOPICS: Final = ["ground_truth/state", "battery_state"]
 _DRIVER_TOPIC: Final = "driver"
 
 
-class OnExit(Enum):
-    """What the end of a process means for its graph."""
-
-    FAIL = "the process must outlive the graph: its end is a failure"
-    FINISH = "its end ends the graph, with its exit code"
-    IGNORE = "its end changes nothing"
-
-
-@dataclass(frozen=True)
-class NodeSpec:
-    """One process with one node.
-
-    Attributes:
-        package: ROS package of the executable.
-        executable: file in the package's ``lib`` folder.
-        name: node name.
-        namespace: ROS namespace, empty or starting with a slash.
-        parameters: parameter values by name.
-        remappings: pairs (from, to).
-        arguments: of the executable, before those of ROS.
-        lifecycle: whether the lifecycle manager brings it up.
-        order: position in that order; smaller comes first.
-        on_exit: what its end means for the graph.
-        log_level: severity from which it logs.
-    """
-
-    package: str
-    executable: str
-    name: str
-    namespace: str = ""
-    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
-    remappings: tuple[tuple[str, str], ...] = ()
-    arguments: tuple[str, ...] = ()
-    lifecycle: bool = False
-    order: int = 0
-    on_exit: OnExit = OnExit.FAIL
-    log_level: str = "info"
-
-    @property
-    def full_name(self) -> str:
-        """Name in the graph, with namespace."""
-        return f"{self.namespace}/{self.name}"
-
-
-@dataclass(frozen=True)
-class Graph:
-    """Nodes that are started together.
-
-    Attributes:
-        name: what the user calls it: dock, record or sim.
-        nodes: in the order in which they are started, the lifecycle manager after the nodes that
-            it manages.
-    """
-
-    name: str
-    nodes: tuple[NodeSpec, ...]
-
-    def node(self, name: str) -> NodeSpec:
-        """The node of this name.
-
-        Raises:
-            KeyError: there is none.
-        """
-        for spec in self.nodes:
-            if spec.name == name:
-                return spec
-        raise KeyError(name)
-
-    def has(self, name: str) -> bool:
-        """Whether a node of this name is part of the graph."""
-        return any(spec.name == name for spec in self.nodes)
-
-
 def dock_graph(options: GraphOptions) -> Graph:
     """Simulator or robot, policy, and where asked for the recorder and a client that docks."""
     nodes = _simulator(options)
+    unmanaged = gazebo_nodes(options)
     policy = _node(
         options,
         "vla_policy_node",
@@ -122,10 +49,10 @@ def dock_graph(options: GraphOptions) -> Graph:
         {"policy": str(options.policy), "contract": str(options.contract)},
         order=30,
     )
-    unmanaged = []
     if options.teleop:
         topic = Contract.load(options.contract).action.topic
-        policy = replace(policy, remappings=((topic, f"policy/{topic.lstrip('/')}"),))
+        remapping = (topic, f"policy/{topic.lstrip('/')}")
+        policy = replace(policy, remappings=(*policy.remappings, remapping))
         unmanaged.append(_command_mux(options))
     if options.rviz:
         unmanaged.append(_rviz(options))
@@ -141,7 +68,7 @@ def dock_graph(options: GraphOptions) -> Graph:
             name=DOCK_CLIENT,
             namespace=options.namespace,
             parameters={
-                "use_sim_time": options.use_sim_time,
+                "use_sim_time": options.simulated_time,
                 "instruction": options.instruction,
                 "record": options.record,
             },
@@ -153,7 +80,7 @@ def dock_graph(options: GraphOptions) -> Graph:
 
 def record_graph(options: GraphOptions) -> Graph:
     """Simulator or robot, recorder, and where asked for the expert that drives."""
-    if options.driver == "expert" and options.sim == "none":
+    if options.driver == "expert" and options.sim != "mujoco":
         raise GraphError(
             "driver:=expert needs sim:=mujoco: the expert steers by the simulator's true pose; "
             "use driver:=none where a person drives"
@@ -170,14 +97,14 @@ def record_graph(options: GraphOptions) -> Graph:
                 order=30,
             )
         )
-    return _graph("record", options, nodes)
+    return _graph("record", options, nodes, *gazebo_nodes(options))
 
 
 def sim_graph(options: GraphOptions) -> Graph:
     """The simulator alone."""
     if options.sim == "none":
         raise GraphError("sim:=none leaves the graph 'sim' empty; use sim:=mujoco")
-    return _graph("sim", options, _simulator(options))
+    return _graph("sim", options, _simulator(options), *gazebo_nodes(options))
 
 
 @dataclass(frozen=True)
@@ -212,12 +139,13 @@ GRAPHS: Final = {
 
 
 def _simulator(options: GraphOptions) -> list[NodeSpec]:
-    if options.sim == "none":
+    if options.sim != "mujoco":
         return []
     parameters: dict[str, ParameterValue] = {
         "contract": str(options.contract),
         "suite": options.suite,
         "seed": options.seed,
+        "robots": options.robots,
     }
     return [_node(options, "vla_simulation", "simulator_node", SIMULATOR, parameters, order=10)]
 
@@ -238,7 +166,8 @@ def _rviz(options: GraphOptions) -> NodeSpec:
         executable="rviz2",
         name=RVIZ,
         namespace=options.namespace,
-        parameters={"use_sim_time": options.use_sim_time},
+        parameters={"use_sim_time": options.simulated_time},
+        remappings=_shared_topics(options),
         arguments=("-d", str(rviz_configuration())),
         on_exit=OnExit.IGNORE,
         log_level=options.log_level,
@@ -258,11 +187,23 @@ def _node(
         executable=executable,
         name=name,
         namespace=options.namespace,
-        parameters={"use_sim_time": options.use_sim_time, **parameters},
+        parameters={"use_sim_time": options.simulated_time, **parameters},
+        remappings=_shared_topics(options),
         lifecycle=True,
         order=order,
         log_level=options.log_level,
     )
+
+
+def _shared_topics(options: GraphOptions) -> tuple[tuple[str, str], ...]:
+    """With a namespace, the topics that have the same absolute name on every robot move into it.
+
+    As in Nav2: frames keep their names, the topics of the transforms do not. /clock stays: there
+    is one time.
+    """
+    if not options.namespace:
+        return ()
+    return tuple((f"/{topic}", topic) for topic in ("tf", "tf_static", "diagnostics"))
 
 
 def _command_mux(options: GraphOptions) -> NodeSpec:
@@ -271,13 +212,15 @@ def _command_mux(options: GraphOptions) -> NodeSpec:
         executable="command_mux",
         name=COMMAND_MUX,
         namespace=options.namespace,
-        parameters={"use_sim_time": options.use_sim_time, "contract": str(options.contract)},
+        parameters={"use_sim_time": options.simulated_time, "contract": str(options.contract)},
         log_level=options.log_level,
     )
 
 
 def _graph(name: str, options: GraphOptions, nodes: list[NodeSpec], *unmanaged: NodeSpec) -> Graph:
     managed = tuple(sorted(nodes, key=lambda spec: spec.order))
+    if not managed:
+        return Graph(name, unmanaged)
     manager = NodeSpec(
         package="vla_bringup",
         executable="lifecycle_manager",

@@ -41,9 +41,15 @@ class GraphOptions:
     driver: str = "expert"
     suite: str = "nominal"
     seed: int = 1_000_000
+    robots: str = ""
     shutdown_when_done: bool = False
     rviz: bool = False
     log_level: str = "info"
+
+    @property
+    def simulated_time(self) -> bool:
+        """Whether the nodes take the time from /clock; Gazebo has no other."""
+        return self.use_sim_time or self.sim == "gazebo"
 
     @classmethod
     def from_arguments(
@@ -78,13 +84,9 @@ class GraphOptions:
 
 # ---------------------------------------------------------------------- arguments
 
-_BOOLEAN: Final = ("true", "false")
+BOOLEAN: Final = ("true", "false")
 _INTEGERS: Final = {"seed"}
 _PATHS: Final = {"policy", "contract", "record_directory"}
-_NO_GAZEBO: Final = (
-    "Gazebo is not supported yet by this graph; use sim:=mujoco, or sim:=none beside a Gazebo that "
-    "was started as docs/gazebo.md says, or beside a robot that speaks the contract's topics"
-)
 
 
 def _convert(argument: Argument, text: str) -> object:
@@ -93,13 +95,11 @@ def _convert(argument: Argument, text: str) -> object:
     Raises:
         ValueError: says what was expected.
     """
-    if argument.name == "sim" and text == "gazebo":
-        raise ValueError(_NO_GAZEBO)
-    if argument.choices == _BOOLEAN:
+    if argument.choices == BOOLEAN:
         text = text.lower()  # launch files and YAML write True
     if argument.choices and text not in argument.choices:
         raise ValueError(f"expected one of {', '.join(argument.choices)}")
-    if argument.choices == _BOOLEAN:
+    if argument.choices == BOOLEAN:
         return text == "true"
     if argument.name in _INTEGERS:
         if not text.isdecimal():
@@ -111,6 +111,8 @@ def _convert(argument: Argument, text: str) -> object:
         return Path(text).expanduser().absolute()
     if argument.name == "namespace":
         return _namespace(text)
+    if argument.name == "robots":
+        return _robots(text)
     return text
 
 
@@ -125,20 +127,32 @@ def _namespace(text: str) -> str:
     return "".join(f"/{part}" for part in parts)
 
 
+def _robots(text: str) -> str:
+    """Namespaces of the robots, without slashes around them, separated by commas."""
+    names = [_namespace(part.strip()).lstrip("/") for part in text.split(",")]
+    if text.strip() and ("" in names or len(set(names)) != len(names)):
+        raise ValueError("expected different names separated by commas, e.g. robot_1,robot_2")
+    return ",".join(names)
+
+
 def _arguments(*own: Argument, seed: int) -> tuple[Argument, ...]:
     """The arguments of a graph: its own and those that all graphs share."""
     return (
         Argument(
             "sim",
             "mujoco",
-            "What stands for the robot: the embedded MuJoCo simulator; gazebo (not supported yet); "
-            "none, where a robot or another simulator publishes the contract's topics",
+            "What stands for the robot: the embedded MuJoCo simulator; Gazebo, where ros_gz is "
+            "installed; none, where a robot or another simulator publishes the contract's topics",
             ("mujoco", "gazebo", "none"),
         ),
         *own,
         Argument("contract", str(default_contract()), "Contract of the robot (YAML file)"),
-        Argument("namespace", "", "Namespace of all nodes and relative topics"),
-        Argument("use_sim_time", "false", "Take the time from /clock", _BOOLEAN),
+        Argument(
+            "namespace",
+            "",
+            "Namespace of all nodes and relative topics, and of /tf, /tf_static and /diagnostics",
+        ),
+        Argument("use_sim_time", "false", "Take the time from /clock", BOOLEAN),
         Argument("suite", "nominal", "Simulator: suite that scene and start are drawn from"),
         Argument("seed", str(seed), "Simulator: seed of the start and the scene"),
         Argument(
@@ -167,19 +181,19 @@ DOCK_ARGUMENTS: Final = _arguments(
         "record",
         "false",
         "Run the recorder, and record the docking that `instruction` asks for",
-        _BOOLEAN,
+        BOOLEAN,
     ),
     _RECORD_DIRECTORY,
     Argument(
         "teleop",
         "false",
         "Let a person take over with `vla teleop`: the policy's commands pass the command mux",
-        _BOOLEAN,
+        BOOLEAN,
     ),
     Argument(
-        "shutdown_when_done", "false", "End the graph when `instruction` is carried out", _BOOLEAN
+        "shutdown_when_done", "false", "End the graph when `instruction` is carried out", BOOLEAN
     ),
-    Argument("rviz", "false", "Open RViz on the graph, where rviz2 is installed", _BOOLEAN),
+    Argument("rviz", "false", "Open RViz on the graph, where rviz2 is installed", BOOLEAN),
     seed=1_000_000,
 )
 RECORD_ARGUMENTS: Final = _arguments(
@@ -192,4 +206,12 @@ RECORD_ARGUMENTS: Final = _arguments(
     _RECORD_DIRECTORY,
     seed=0,
 )
-SIM_ARGUMENTS: Final = _arguments(seed=0)
+SIM_ARGUMENTS: Final = _arguments(
+    Argument(
+        "robots",
+        "",
+        "MuJoCo: robots in one scene, each with a station of its own: their namespaces, separated "
+        "by commas, e.g. robot_1,robot_2; empty: one robot in the graph's namespace",
+    ),
+    seed=0,
+)

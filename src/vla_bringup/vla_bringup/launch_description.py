@@ -13,6 +13,7 @@ from functools import partial
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
+    ExecuteProcess,
     OpaqueFunction,
     RegisterEventHandler,
     Shutdown,
@@ -26,16 +27,11 @@ from launch.launch_description_entity import LaunchDescriptionEntity
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from vla_bringup.graph import (
-    GRAPHS,
-    LIFECYCLE_MANAGER,
-    Graph,
-    GraphKind,
-    NodeSpec,
-    OnExit,
-)
+from vla_bringup.evaluation_arguments import EVALUATION_ARGUMENTS, evaluation_command
+from vla_bringup.graph import GRAPHS, LIFECYCLE_MANAGER, GraphKind
 from vla_bringup.graph_arguments import Argument, GraphOptions
 from vla_bringup.graph_exit import GraphFailure, describe_exit
+from vla_bringup.node_spec import Graph, NodeSpec, OnExit
 from vla_bringup.preflight import check_graph, release
 
 
@@ -57,6 +53,16 @@ def launch_description(
     )
 
 
+def evaluation_description() -> LaunchDescription:
+    """The launch description of an evaluation: one process, whose end is the end."""
+    return LaunchDescription(
+        [
+            *(_declare(argument) for argument in EVALUATION_ARGUMENTS),
+            OpaqueFunction(function=_evaluate),
+        ]
+    )
+
+
 def node_action(spec: NodeSpec) -> Node:
     """The launch_ros action that starts a node."""
     return Node(
@@ -70,7 +76,7 @@ def node_action(spec: NodeSpec) -> Node:
         arguments=list(spec.arguments),
         ros_arguments=["--log-level", spec.log_level],
         output="screen",
-        additional_env={"PYTHONUNBUFFERED": "1"},
+        additional_env={"PYTHONUNBUFFERED": "1", **spec.environment},
         prefix=_orphan_guard(),
     )
 
@@ -95,6 +101,35 @@ def _orphan_guard() -> list[str | LaunchConfiguration]:
     return [*guard, LaunchConfiguration("launch-prefix", default="")]
 
 
+def _evaluate(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    values = {
+        argument.name: context.launch_configurations[argument.name]
+        for argument in EVALUATION_ARGUMENTS
+    }
+    program = ExecuteProcess(
+        cmd=evaluation_command(values),
+        name="evaluation",
+        output="screen",
+        additional_env={"PYTHONUNBUFFERED": "1"},
+        prefix=_orphan_guard(),
+        # It still has to end its own graph.
+        sigterm_timeout="30",
+        sigkill_timeout="10",
+    )
+
+    def on_exit(
+        event: ProcessExited, context: LaunchContext
+    ) -> Sequence[LaunchDescriptionEntity] | None:
+        if context.is_shutdown:
+            return None
+        if event.returncode != 0:
+            reason = describe_exit("evaluation", event.returncode, "its error is above")
+            raise GraphFailure(reason)
+        return [Shutdown(reason="the evaluation is done")]
+
+    return [RegisterEventHandler(OnProcessExit(target_action=program, on_exit=on_exit)), program]
+
+
 def _start(
     kind: GraphKind, check: Callable[[Graph, GraphOptions], None], context: LaunchContext
 ) -> list[LaunchDescriptionEntity]:
@@ -104,7 +139,7 @@ def _start(
     graph, options = kind.from_values(values)
     check(graph, options)
     actions = {spec.name: node_action(spec) for spec in graph.nodes}
-    ending = _Ending(actions[LIFECYCLE_MANAGER])
+    ending = _Ending(actions.get(LIFECYCLE_MANAGER))
     handlers = [
         RegisterEventHandler(
             OnProcessExit(target_action=actions[spec.name], on_exit=partial(ending.on_exit, spec))
@@ -122,7 +157,7 @@ def _start(
 class _Ending:
     """Ends a graph in order: the lifecycle manager takes the nodes down, then all else stops."""
 
-    def __init__(self, manager: Node) -> None:
+    def __init__(self, manager: Node | None) -> None:
         self._manager = manager
         self._failure: str | None = None
         self._finished = False
@@ -146,7 +181,7 @@ class _Ending:
                 self._failure = "lifecycle_manager ended the graph; its error is above"
             else:
                 self._failure = describe_exit(spec.name, event.returncode, "its error is above")
-        if spec.name != LIFECYCLE_MANAGER:
+        if self._manager is not None and spec.name != LIFECYCLE_MANAGER:
             if not first:
                 return None
             return [

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from honcho import process as honcho_process
 
-from vla_bringup.graph import NodeSpec, ParameterValue
 from vla_bringup.graph_arguments import GraphError
+from vla_bringup.node_spec import NodeSpec, ParameterValue
 
 PR_SET_PDEATHSIG: Final = 1
 STOP_TIMEOUT_S: Final = 5.0

@@ -36,6 +36,8 @@ def check_graph(graph: Graph, options: GraphOptions) -> None:
     domain_id = current_domain_id()
     if graph.has(RVIZ):
         _check_rviz()
+    if options.sim == "gazebo":
+        _check_gazebo(graph)
     if graph.has(POLICY):
         check_policy(options.policy, options.contract)
     else:
@@ -73,6 +75,18 @@ def _check_rviz() -> None:
             "rviz:=true needs rviz2, which is not installed: install ros-jazzy-rviz2 on a system "
             "with ROS 2, or leave it out; `vla view` shows recordings without it"
         ) from None
+
+
+def _check_gazebo(graph: Graph) -> None:
+    from ament_index_python.packages import get_packages_with_prefixes
+
+    needed = {spec.package for spec in graph.nodes if not spec.package.startswith("vla_")}
+    missing = sorted(needed - {"rviz2"} - set(get_packages_with_prefixes()))
+    if missing:
+        raise PreflightError(
+            f"sim:=gazebo needs {', '.join(missing)}: not installed; on a system with ROS 2, "
+            "apt-get install ros-jazzy-ros-gz ros-jazzy-robot-state-publisher, or use sim:=mujoco"
+        )
 
 
 def release(options: GraphOptions) -> None:
@@ -192,8 +206,8 @@ def _check_rendering(process: subprocess.Popen) -> str:
 def _claim_domain(graph: Graph, options: GraphOptions, domain_id: int) -> None:
     holder = claim_domain(domain_id, options.namespace)
     if holder is not None:
-        manager = graph.node(LIFECYCLE_MANAGER).full_name
-        raise _in_use(domain_id, f"{manager} already runs there, started by process {holder}")
+        node = f"{options.namespace}/{LIFECYCLE_MANAGER}"
+        raise _in_use(domain_id, f"{node} already runs there, started by process {holder}")
 
 
 def _in_use(domain_id: int, by: str) -> PreflightError:

@@ -15,9 +15,10 @@ from typing import Final, TextIO
 from honcho.manager import SIGNALS, Manager
 from honcho.printer import Message, Printer
 
-from vla_bringup.graph import LIFECYCLE_MANAGER, Graph, NodeSpec, OnExit
+from vla_bringup.graph import LIFECYCLE_MANAGER
 from vla_bringup.graph_exit import GraphFailure, describe_exit
 from vla_bringup.node_process import GuardedProcess, node_command
+from vla_bringup.node_spec import Graph, NodeSpec, OnExit
 
 MANAGER_TIMEOUT_S: Final = 10.0
 STOP_TIMEOUT_S: Final = 5.0
@@ -44,9 +45,9 @@ def run_graph(graph: Graph) -> int:
     """
     commands = {spec.name: node_command(spec) for spec in graph.nodes}
     manager = GraphManager(graph)
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    for name, command in commands.items():
-        manager.add_process(name, command, env=environment)
+    for spec in graph.nodes:
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **spec.environment}
+        manager.add_process(spec.name, commands[spec.name], env=environment)
     manager.loop()
     if manager.failure is not None:
         raise GraphFailure(manager.failure)
@@ -116,8 +117,9 @@ class GraphManager(Manager):
 
     def _stop_in_order(self) -> None:
         self._wait_for(self._all_started, STOP_TIMEOUT_S)
-        self._stop([LIFECYCLE_MANAGER], MANAGER_TIMEOUT_S)
-        self._stop([name for name in self._processes if name != LIFECYCLE_MANAGER], STOP_TIMEOUT_S)
+        manager = [name for name in self._processes if name == LIFECYCLE_MANAGER]
+        self._stop(manager, MANAGER_TIMEOUT_S)
+        self._stop([name for name in self._processes if name not in manager], STOP_TIMEOUT_S)
 
     def _stop(self, names: list[str], timeout_s: float) -> None:
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):

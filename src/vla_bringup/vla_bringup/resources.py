@@ -9,7 +9,17 @@ PACKAGE = "vla_bringup"
 
 
 def share_directory() -> Path:
-    """Folder that holds ``contracts``, ``policies``, ``launch`` and more.
+    """Folder that holds ``contracts``, ``policies``, ``launch`` and more."""
+    return _share_of(PACKAGE)
+
+
+def simulation_share() -> Path:
+    """Folder of vla_simulation that holds ``models``, ``worlds``, ``urdf`` and ``config``."""
+    return _share_of("vla_simulation")
+
+
+def _share_of(package: str) -> Path:
+    """Where a package's files are.
 
     Three homes, tried in this order: a colcon or ROS installation (found by its index), the
     interpreter's prefix (``pip install``), the source tree.
@@ -23,13 +33,13 @@ def share_directory() -> Path:
         pass  # a machine with pip alone has no ROS index
     else:
         try:
-            return Path(get_package_share_directory(PACKAGE))
+            return Path(get_package_share_directory(package))
         except PackageNotFoundError:
             pass
-    installed = Path(sys.prefix, "share", PACKAGE)
+    installed = Path(sys.prefix, "share", package)
     if installed.is_dir():
         return installed
-    return Path(__file__).resolve().parents[1]
+    return Path(__file__).resolve().parents[2] / package
 
 
 def default_policy() -> Path:

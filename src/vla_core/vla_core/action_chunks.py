@@ -38,6 +38,9 @@ class ExecutionMode(str, Enum):
 EXECUTION_MODES: Final = tuple(mode.value for mode in ExecutionMode)
 """Names of all modes."""
 
+DEFAULT_EXECUTION_MODE: Final = ExecutionMode.REAL_TIME_CHUNKING
+"""Of the policy node, and of everything that tells how a policy does there."""
+
 
 @dataclass(frozen=True)
 class _Chunk:
@@ -77,7 +80,7 @@ class ActionChunkBuffer:
     def __init__(
         self,
         period_ns: int,
-        mode: ExecutionMode | str = ExecutionMode.RECEDING_HORIZON,
+        mode: ExecutionMode | str = DEFAULT_EXECUTION_MODE,
         ensemble_decay: float = 0.01,
         replan_steps: int = 1,
         lead_ns: int = 0,

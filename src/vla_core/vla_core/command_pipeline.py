@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vla_core.action_chunks import ActionChunkBuffer, ExecutionMode
+from vla_core.action_chunks import DEFAULT_EXECUTION_MODE, ActionChunkBuffer, ExecutionMode
 from vla_core.clearance import Surroundings
 from vla_core.contract import Contract
 from vla_core.contract_safety import SafetySpec
@@ -39,7 +39,7 @@ class CommandPipeline:
     def __init__(
         self,
         contract: Contract,
-        mode: ExecutionMode | str = ExecutionMode.RECEDING_HORIZON,
+        mode: ExecutionMode | str = DEFAULT_EXECUTION_MODE,
         *,
         ensemble_decay: float = 0.01,
         replan_steps: int = 1,

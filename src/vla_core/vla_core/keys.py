@@ -15,7 +15,12 @@ ACTION_PAD: Final = "action_is_pad"
 DOCK_POSE: Final = "dock_pose"
 
 MODEL_OUTPUT: Final = "actions"
-"""Name of the one output of a policy's ONNX graph: (B, H, A) float32, [m/s, rad/s]."""
+"""Name of the output of a policy's ONNX graph that drives: (B, H, A) float32, [m/s, rad/s]."""
 
-RESERVED: Final = frozenset({INSTRUCTION, VALID, ACTION, ACTION_PAD, DOCK_POSE, MODEL_OUTPUT})
+FEATURES: Final = "features"
+"""Name of its other output, for `vla_core.novelty`: (B, F) float32."""
+
+RESERVED: Final = frozenset(
+    {INSTRUCTION, VALID, ACTION, ACTION_PAD, DOCK_POSE, MODEL_OUTPUT, FEATURES}
+)
 """Keys with a fixed meaning, which no stream of a contract may take."""

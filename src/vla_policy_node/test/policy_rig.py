@@ -161,16 +161,16 @@ def robot_in(domain_id):
 
 
 class Client:
-    """Transitions, parameters and goals for the node."""
+    """Transitions, parameters and goals for the node of a namespace."""
 
-    def __init__(self, robot):
+    def __init__(self, robot, namespace=""):
         self._node = robot.node
         group = ReentrantCallbackGroup()
-        client = self._node.create_client
-        self._change = client(ChangeState, "vla_policy/change_state", callback_group=group)
-        self._state = client(GetState, "vla_policy/get_state", callback_group=group)
-        self._set = client(SetParameters, "vla_policy/set_parameters", callback_group=group)
-        self._dock = ActionClient(self._node, Dock, "dock", callback_group=group)
+        client, node = self._node.create_client, f"{namespace}/vla_policy"
+        self._change = client(ChangeState, f"{node}/change_state", callback_group=group)
+        self._state = client(GetState, f"{node}/get_state", callback_group=group)
+        self._set = client(SetParameters, f"{node}/set_parameters", callback_group=group)
+        self._dock = ActionClient(self._node, Dock, f"{namespace}/dock", callback_group=group)
         self.feedback: list[tuple[float, Dock.Feedback]] = []
 
     def transition(self, transition):
@@ -218,11 +218,11 @@ class Client:
 
 
 class NodeProcess:
-    """`policy_node` as a process of its own, its log in a file."""
+    """`policy_node` as a process of its own, or a program that holds it, its log in a file."""
 
-    def __init__(self, log, domain_id, **parameters):
+    def __init__(self, log, domain_id, program=("-m", "vla_policy_node.main"), **parameters):
         self._log = log
-        command = [sys.executable, "-m", "vla_policy_node.main", "--ros-args"]
+        command = [sys.executable, *program, "--ros-args"]
         for name, value in parameters.items():
             command += ["-p", f"{name}:={value}"]
         environment = os.environ | {

@@ -20,7 +20,8 @@ from vla_policy_node.control.messages import (
     Trip,
 )
 from vla_policy_node.control.pair import transport_settings
-from vla_policy_node.control.server import ControlServer, TickSchedule
+from vla_policy_node.control.server import ControlServer
+from vla_policy_node.control.tick_schedule import TickSchedule
 
 MS = 1_000_000
 PERIOD_NS = 50 * MS
@@ -278,6 +279,25 @@ def test_simulated_time_paces_the_ticks_and_steady_time_the_signs_of_life():
         bench.server.run(bench.now_ns)
     assert len(bench.commands) == count
     assert len(bench.announcements) >= signs + 3
+
+
+@pytest.mark.parametrize(("leap_s", "word"), [(0.7, "forward"), (-0.1, "back")])
+def test_simulated_time_that_leaps_costs_the_goal_and_a_reset_between_goals_does_not(leap_s, word):
+    bench = Bench(simulated=True)
+    bench.tell(ClockTime(10**9))
+    bench.tell(ClockTime(10**10))
+    bench.tell(Alive(0, 10**12))
+    bench.tell(Begin(1))
+    bench.tell(AddChunk(1, 10**10, FORWARD))
+    for step in range(6):
+        bench.tell(ClockTime(10**10 + step * PERIOD_NS))
+        bench.now_ns += PERIOD_NS
+        bench.follow()
+        bench.server.run(bench.now_ns)
+    assert bench.commands[-1] > 0.1
+    bench.tell(ClockTime(10**10 + 5 * PERIOD_NS + round(leap_s * 1e9)))
+    assert bench.commands[-1] == 0.0
+    assert f"the clock jumped {word} by" in bench.last.fault
 
 
 def test_messages_survive_the_link_and_nobody_waits_for_a_reader():

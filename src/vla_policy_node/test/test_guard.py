@@ -90,5 +90,6 @@ def test_a_graph_that_differs_ends_goals_or_is_only_told(refuse):
     if refuse:
         assert isinstance(fault, GraphMismatch)
         assert (fault.code, str(fault)) == (956, sentence)
+        assert bench.trips == [sentence], "the running goal stops at once"
     else:
         assert fault is None

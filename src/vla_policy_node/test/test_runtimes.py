@@ -18,6 +18,7 @@ from vla_policy_node.errors import ParameterError, WorkerError
 from vla_policy_node.inference.loop import InferenceLoop, InferenceSettings
 from vla_policy_node.inference.runtimes import load_runtime
 from vla_policy_node.inference.worker import WorkerSpec, blank_frame
+from vla_policy_node.inference.worker_process import WorkerProcess
 
 CONTRACT = contract()
 SETTINGS = InferenceSettings(timeout_s=5.0, start_timeout_s=60.0, max_restarts=1)
@@ -169,7 +170,13 @@ def _frame_at(tick_ns):
     return replace(blank_frame(CONTRACT), tick_ns=tick_ns)
 
 
-def test_processes_take_turns_while_one_is_slow(loop_with):
+@pytest.fixture
+def slow_by_stopping(monkeypatch):
+    """Lets a stopped process stand for a slow one: that it was stopped goes unnoticed."""
+    monkeypatch.setattr(WorkerProcess, "check", lambda _: None)
+
+
+def test_processes_take_turns_while_one_is_slow(loop_with, slow_by_stopping):
     target = Target()
     loop = loop_with(target, workers=2)
     loop.start()
@@ -190,7 +197,7 @@ def test_processes_take_turns_while_one_is_slow(loop_with):
     assert len(set(stamps)) == len(stamps), "no tick is inferred twice"
 
 
-def test_frames_under_way_keep_their_distance(loop_with):
+def test_frames_under_way_keep_their_distance(loop_with, slow_by_stopping):
     target = Target()
     loop = loop_with(target, workers=2, spacing_s=3600.0)
     loop.start()

@@ -165,6 +165,20 @@ def test_a_frozen_stream_of_a_moving_robot_is_not_believed(key):
     assert feed.invalid == ""
 
 
+@pytest.mark.parametrize("key", [keys.IMAGE, keys.SCAN])
+def test_a_stream_stays_frozen_when_the_robot_has_braked_for_it(key):
+    feed = Feed().run(2.0)
+    feed.frozen.add(key)
+    feed.run(1.2)
+    feed.check(f"{key} (")
+    feed.v_mps = 0.0
+    feed.run(3.0)
+    feed.check(f"{key} (")
+    feed.frozen.clear()
+    feed.run(0.1)
+    assert feed.invalid == ""
+
+
 @pytest.mark.parametrize("key", [keys.IMAGE, keys.SCAN, keys.ODOMETRY])
 def test_nothing_is_frozen_while_the_robot_stands(key):
     """A simulator without noise shows the same bits again and again."""
@@ -184,7 +198,9 @@ def test_odometry_that_does_not_notice_a_command_is_frozen_or_the_wheels_are_blo
     feed.check("odometry (odom) is frozen")
     assert "while the robot should be moving" in feed.invalid
     feed.told_mps = 0.02
-    feed.run(0.1)
+    feed.run(1.0)
+    feed.check("odometry (odom) is frozen")
+    feed.hub.give_another_chance()
     assert feed.invalid == "", "creeping against a contact is no fault"
 
 

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     from vla_policy_node.policy_node import PolicyNode
 
-# One for a goal that runs, one for a transition that waits, the others for short callbacks: with
-# all of them taken, rclpy's executor would turn in circles.
-_EXECUTOR_THREADS = 8
 # Python's default of 5 ms is how long a decoding thread may keep a sign of life or a frame waiting.
 _SWITCH_INTERVAL_S = 0.0005
 _SIGNAL_POLL_S = 0.2
@@ -38,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     from rclpy.executors import MultiThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
+    from vla_policy_node.composition import THREADS
     from vla_policy_node.policy_node import PolicyNode
 
     stop = threading.Event()
@@ -51,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"vla_policy: error: {error}", file=sys.stderr)  # noqa: T201
         rclpy.try_shutdown()
         return 1
-    executor = MultiThreadedExecutor(_EXECUTOR_THREADS)
+    executor = MultiThreadedExecutor(THREADS)
     executor.add_node(node)
     failures: list[str] = []
     spinner = threading.Thread(target=_spin, args=(executor, node, stop, failures), name="executor")
@@ -72,28 +70,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _spin(executor: Executor, node: PolicyNode, stop: threading.Event, failures: list[str]) -> None:
     """Spin until the executor is shut down; an exception of a callback ends the node."""
+    from vla_policy_node.composition import spin
+
     try:
-        while not _spin_on(executor, node):
-            pass
+        spin(executor, [node])
     except Exception:
         failures.append(traceback.format_exc())
         stop.set()
-
-
-def _spin_on(executor: Executor, node: PolicyNode) -> bool:
-    """Spin until the executor is shut down (True) or has tripped over a destroyed entity."""
-    from rclpy.exceptions import InvalidHandle
-    from rclpy.impl.implementation_singleton import rclpy_implementation
-
-    try:
-        executor.spin()
-    except (InvalidHandle, rclpy_implementation.RCLError):
-        # rclpy collects the entities to wait for without a lock: one that a transition destroys at
-        # that moment is an error there.
-        if not node.has_just_released:
-            raise
-        return False
-    return True
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from rcl_interfaces.msg import (
     SetParametersResult,
 )
 
-from vla_core.action_chunks import EXECUTION_MODES
+from vla_core.action_chunks import DEFAULT_EXECUTION_MODE, EXECUTION_MODES
 from vla_policy_node.docking.parameters import DockingParameters
 from vla_policy_node.errors import ParameterError
 from vla_policy_node.inference.runtimes import RUNTIMES
@@ -72,7 +72,7 @@ class PolicyParameters(ObservabilityParameters, SafetyParameters, DockingParamet
         high=8,
     )
     execution_mode: str = _parameter(
-        "receding_horizon",
+        str(DEFAULT_EXECUTION_MODE),
         "How action chunks are executed",
         at=_CONFIGURE,
         choices=EXECUTION_MODES,

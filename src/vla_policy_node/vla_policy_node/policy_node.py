@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import threading
 import time
@@ -21,13 +20,15 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import BatteryState
 from std_msgs.msg import Bool, Empty
-from vla_msgs.msg import PolicyStatus
+from vla_msgs.msg import Driver, PolicyStatus
 
 from vla_core import keys
 from vla_core.errors import VlaError
+from vla_policy_node.composition import GARBAGE_PAUSE
 from vla_policy_node.control.command_messages import message_class
 from vla_policy_node.control.messages import Report
 from vla_policy_node.control.timing import PeriodMonitor
+from vla_policy_node.docking.driver_watch import DriverWatch
 from vla_policy_node.docking.manager_watch import ManagerWatch
 from vla_policy_node.docking.server import DockServer
 from vla_policy_node.errors import DockingError, GraphError
@@ -66,6 +67,7 @@ class PolicyNode(LifecycleNode):
         self._stack: PolicyStack | None = None
         self._dock_server: DockServer | ShadowServer | None = None
         self._manager = ManagerWatch()
+        self._driver = DriverWatch()
         self._active = False
         self._teardown_lock = threading.RLock()
         self._undo: list[Callable[[], object]] = []
@@ -112,10 +114,7 @@ class PolicyNode(LifecycleNode):
         self._periods = PeriodMonitor(stack.contract.action.period_ns)
         self._manager.forget()
         self._active = True
-        # A full collection would go through everything that was ever imported, and hold up signs of
-        # life and frames for tens of milliseconds.
-        gc.collect()
-        gc.freeze()
+        GARBAGE_PAUSE.begin()
         self._timers_of_activation = [
             self.create_timer(1.0, self._diagnose, MutuallyExclusiveCallbackGroup()),
         ]
@@ -193,7 +192,14 @@ class PolicyNode(LifecycleNode):
         if parameters.shadow:
             self._dock_server = ShadowServer(self, stack, lambda: self._active)
         else:
-            self._dock_server = DockServer(self, stack, lambda: self._active, self._fault)
+            self._subscribe(Driver, "driver", lambda message: self._driver.hear(message.driver), 10)
+            self._dock_server = DockServer(
+                self,
+                stack,
+                lambda: self._active,
+                self._fault,
+                lambda: self._driver.person_drives,
+            )
         self._undo.append(self._dock_server.destroy)
 
     def _subscribe(
@@ -226,7 +232,7 @@ class PolicyNode(LifecycleNode):
             for timer in self._timers_of_activation:
                 self.destroy_timer(timer)
             self._timers_of_activation = []
-            gc.unfreeze()
+            GARBAGE_PAUSE.end()
             self.get_logger().info(str(self._periods.summary() or "no commands were published"))
 
     def _release(self) -> None:

@@ -97,6 +97,7 @@ class PolicyStack:
                 priority=parameters.control_priority,
                 silence_s=parameters.control_silence_s,
                 fault_stop_s=parameters.fault_stop_s,
+                diagnostics_topic=place.resolve_topic("/diagnostics"),
             ),
             self.contract,
             validity_ns=lambda: self.streams.validity_ns(clock()),
@@ -126,6 +127,7 @@ class PolicyStack:
             ),
             assemble=self.streams.assemble,
             log=log,
+            on_fault=self.control.trip,
         )
 
     def start(self) -> None:
@@ -150,6 +152,7 @@ class PolicyStack:
             instruction: chunks for it are computed and buffered; None for a goal without policy.
         """
         self.interventions.begin()
+        self.streams.give_another_chance()
         self.control.begin()
         if instruction is not None:
             self.inference.begin(instruction, self.control)

@@ -1,5 +1,6 @@
 """Small real bags: messages built and serialised as a robot would send them."""
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -168,3 +169,15 @@ def messages(bag):
             found[connection.topic].append(data)
         custom = reader.readers[0].storage.metadata.custom
     return found, custom
+
+
+def wait_until_flushed(writer, timeout_s=20.0):
+    """Until everything that a `BagWriter` was given is on the disk."""
+    deadline_s = time.monotonic() + timeout_s
+    while writer.written_messages < writer.messages:
+        assert time.monotonic() < deadline_s, "not written"
+        time.sleep(0.002)
+    due_s = writer._next_flush_s
+    while writer._next_flush_s == due_s:
+        assert time.monotonic() < deadline_s, "not flushed"
+        time.sleep(0.002)

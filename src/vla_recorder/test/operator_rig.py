@@ -1,6 +1,7 @@
 """A person at a terminal: the real program on a pseudo-terminal, and somebody who listens."""
 
 import fcntl
+import itertools
 import os
 import pty
 import re
@@ -14,7 +15,7 @@ import threading
 import time
 
 from geometry_msgs.msg import TwistStamped
-from recorder_rig import MATCHING_S, wait_for
+from recorder_rig import wait_for
 from vla_msgs.msg import Driver
 
 PROGRAM = """
@@ -32,6 +33,7 @@ sys.exit(drive(TeleopOptions(
 """
 REPEAT_S = 1.0 / 30.0
 DELAY_S = 0.4
+MATCHING_S = 0.4
 
 
 class Operator:
@@ -73,13 +75,51 @@ class Operator:
         os.write(self.master, keys.encode())
 
     def hold(self, key, duration_s):
-        """As a keyboard repeats it."""
-        self.type(key)
-        time.sleep(DELAY_S)
-        end_s = time.monotonic() + duration_s - DELAY_S
-        while time.monotonic() < end_s:
+        """As a keyboard repeats it, as well as the machine lets us.
+
+        Returns:
+            How much later a press came than it should have, at the most [s].
+        """
+        late_s = 0.0
+        end_s = time.monotonic() + duration_s
+        due_s = time.monotonic()
+        for pause_s in itertools.chain([DELAY_S], itertools.repeat(REPEAT_S)):
+            late_s = max(late_s, time.monotonic() - due_s)
             self.type(key)
-            time.sleep(REPEAT_S)
+            due_s = time.monotonic() + pause_s
+            if due_s > end_s:
+                return late_s
+            time.sleep(pause_s)
+        return late_s
+
+    def hold_until(self, key, condition, what):
+        """Hold a key until something is the case."""
+
+        def is_so():
+            self.type(key)
+            return condition()
+
+        wait_for(is_so, what)
+
+    def ask(self, key, answer):
+        """Press a key until the answer is there, for as long as the recorder is not found."""
+        complaints = ("no recorder", "does not answer")
+        known = self.text.count(answer)
+
+        def count_complaints():
+            return sum(self.text.count(complaint) for complaint in complaints)
+
+        for _ in range(20):
+            complained = count_complaints()
+            self.type(key)
+            wait_for(
+                lambda n=complained: self.text.count(answer) > known or count_complaints() > n,
+                answer,
+            )
+            if self.text.count(answer) > known:
+                return
+            time.sleep(0.2)
+        raise AssertionError(self.text)
 
     def close_terminal(self):
         self._is_open = False
@@ -99,7 +139,7 @@ class Listener:
     """Hears commands as the robot does, and who drives."""
 
     def __init__(self, robot):
-        self.commands = []  # (time, linear, angular)
+        self.commands = []  # (when it was sent, linear, angular)
         self.drivers = []
         self.frames = set()
         self._subscription = robot.node.create_subscription(
@@ -110,7 +150,9 @@ class Listener:
     def _on_command(self, message):
         twist = message.twist
         self.frames.add(message.header.frame_id)
-        self.commands.append((time.monotonic(), twist.linear.x, twist.angular.z))
+        stamp = message.header.stamp
+        sent_s = stamp.sec + stamp.nanosec / 1e9
+        self.commands.append((sent_s, twist.linear.x, twist.angular.z))
 
     def _on_driver(self, message):
         self.drivers.append(message.driver)
@@ -121,6 +163,7 @@ class Listener:
         time.sleep(MATCHING_S)
 
     def since(self, moment_s):
+        """Commands that were sent after a moment by `time.time`."""
         return [command for command in self.commands if command[0] >= moment_s]
 
     @property

@@ -1,5 +1,6 @@
 """The other side of the recorder: a robot that publishes on DDS, a client, the node's process."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -12,10 +13,11 @@ import rclpy
 from bag_fixtures import BEAMS, IMAGE_HEIGHT, IMAGE_WIDTH
 from geometry_msgs.msg import TwistStamped
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
 from rclpy.action import ActionClient
+from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -25,8 +27,10 @@ from vla_msgs.action import RecordEpisode
 from vla_msgs.msg import SimulationState
 from vla_msgs.srv import SaveRecent, StopEpisode
 
+from vla_recorder.episode_server import FEEDBACK_PERIOD_S
+from vla_recorder.recorder_node import TICK_S
+
 WAIT_S = 20.0
-MATCHING_S = 0.4
 TOPICS = {
     "camera/image_raw": Image,
     "scan": LaserScan,
@@ -34,6 +38,9 @@ TOPICS = {
     "cmd_vel": TwistStamped,
     "ground_truth/state": SimulationState,
 }
+
+
+STREAMS = ("camera/image_raw", "scan", "odom", "cmd_vel")
 
 
 def wait_for(condition, what, timeout_s=WAIT_S):
@@ -76,6 +83,17 @@ class Robot:
                     self.sent[f"/{topic}"].append(data)
             time.sleep(period_s)
 
+    def wait_for_subscribers(self, topics):
+        """Until somebody listens to each of the topics, as far as it is published here."""
+        for topic in topics:
+            if topic in self._publishers:
+                wait_for(self._publishers[topic].get_subscription_count, f"subscriber of {topic}")
+
+    def wait_until_received(self):
+        """Until whoever listens, reliably, has acknowledged everything that was sent."""
+        for topic, publisher in self._publishers.items():
+            assert publisher.wait_for_all_acked(Duration(seconds=WAIT_S)), topic
+
     def _message(self, topic, tick):
         message = self._types[topic]()
         if hasattr(message, "header"):
@@ -100,11 +118,34 @@ class Robot:
         self._context.shutdown()
 
 
+class Publishing(threading.Thread):
+    """A robot that publishes until it is told to stop, and notes when."""
+
+    def __init__(self, robot, period_s=0.01):
+        super().__init__(daemon=True)
+        self.sent_s = []
+        self._robot, self._period_s = robot, period_s
+        self._wanted = True
+        robot.forget()
+
+    def run(self):
+        while self._wanted:
+            self.sent_s.append(time.monotonic())
+            self._robot.publish(1, period_s=self._period_s)
+
+    def end(self):
+        self._wanted = False
+        self.join()
+
+
 class Recorder:
     """The node as a process, and its clients."""
 
     def __init__(self, robot, domain_id, log, **parameters):
         self.log = log
+        self._robot = robot
+        extra = parameters.get("extra_topics", "[]").strip("[]").split(",")
+        self._topics = [*STREAMS, *(topic.strip() for topic in extra)]
         arguments = [f"{name}:={value}" for name, value in parameters.items()]
         command = [sys.executable, "-m", "vla_recorder.recorder_node", "--ros-args"]
         for argument in arguments:
@@ -123,9 +164,11 @@ class Recorder:
             SetParameters, "vla_recorder/set_parameters"
         )
         self._record = ActionClient(robot.node, RecordEpisode, "vla_recorder/record_episode")
-        assert self._change_state.wait_for_service(WAIT_S), self.text
-        # The server may not know the way back to a client yet that knows the server already.
-        time.sleep(MATCHING_S)
+        # A server may not know the way back to a client yet that knows the server already. Ends are
+        # announced in the order of their creation: where the last of them is known, all are.
+        last = robot.node.create_client(GetState, "vla_recorder/get_state")
+        assert last.wait_for_service(WAIT_S), self.text
+        wait_for(lambda: last.call(GetState.Request(), timeout_sec=1.0), "an answer")
 
     @property
     def text(self):
@@ -155,7 +198,7 @@ class Recorder:
         return self
 
     def record(self, **goal):
-        return Goal(self._record, RecordEpisode.Goal(**goal))
+        return Goal(self._record, RecordEpisode.Goal(**goal), self._robot, self._topics)
 
     def stop(self, outcome=StopEpisode.Request.SUCCESS, note=""):
         request = StopEpisode.Request(outcome=outcome, note=note)
@@ -177,17 +220,38 @@ class Recorder:
 class Goal:
     """A goal that was sent."""
 
-    def __init__(self, client, goal):
+    def __init__(self, client, goal, robot, topics):
         self.feedback = []
-        self._accepted = client.send_goal_async(goal, lambda m: self.feedback.append(m.feedback))
+        self.feedback_s = []
+        self._robot, self._topics = robot, topics
+        self._accepted = client.send_goal_async(goal, self._on_feedback)
         wait_for(self._accepted.done, "goal accepted")
         self._handle = self._accepted.result()
         self._result = self._handle.get_result_async()
 
+    def _on_feedback(self, message):
+        self.feedback.append(message.feedback)
+        self.feedback_s.append(time.monotonic())
+
     def wait_until_recording(self):
         wait_for(lambda: self.feedback or self._result.done(), "first feedback")
         assert self.feedback, self.result().message
+        # The recorder can see its own end of a connection only.
+        self._robot.wait_for_subscribers(self._topics)
         return self
+
+    def received(self, key):
+        """How many messages of a stream the recorder has, as it says."""
+        return next(s.messages for s in self.feedback[-1].streams if s.key == key)
+
+    def hold_up_s(self, until_s):
+        """For how long the machine, at the most, kept the recorder from what it does in time."""
+        times = [*self.feedback_s, until_s]
+        return max(b - a for a, b in itertools.pairwise(times)) - FEEDBACK_PERIOD_S - TICK_S
+
+    @property
+    def is_done(self):
+        return self._result.done()
 
     def cancel(self):
         self._handle.cancel_goal_async()

@@ -3,10 +3,9 @@
 import json
 import shutil
 import sqlite3
-import time
 
 import pytest
-from bag_fixtures import STORE, Recording, command, image
+from bag_fixtures import STORE, Recording, command, image, wait_until_flushed
 from mcap.reader import NonSeekingReader, SeekingReader
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin
@@ -52,11 +51,7 @@ def unfinished(tmp_path_factory):
                     writer.write(topic, index * 1_000_000, data)
                     messages.append((topic, index * 1_000_000, data))
                 if index % 5 == 0:  # a chunk or transaction each
-                    time.sleep(0.05)
-            deadline_s = time.monotonic() + 10.0
-            while writer.written_messages < len(messages) and time.monotonic() < deadline_s:
-                time.sleep(0.01)
-            time.sleep(0.1)
+                    wait_until_flushed(writer)
             shutil.copytree(folder / "bag", folder / "cut")
             with pytest.raises(BagError, match="being written by another process"):
                 repair_bag(folder / "bag")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,14 +17,9 @@ from vla_core.bag_checksums import write_checksums
 from vla_core.bag_metadata import JOURNAL_FILE, Outcome
 from vla_recorder.bag_files import STORAGE_SUFFIXES, is_closed
 from vla_recorder.errors import BagError
+from vla_recorder.file_sync import sync, sync_files, sync_folder
 from vla_recorder.mcap_salvage import SalvagedMcap, salvage_mcap
-from vla_recorder.recording_journal import (
-    JournalEntry,
-    RecordingJournal,
-    read_journal,
-    sync_files,
-    sync_folder,
-)
+from vla_recorder.recording_journal import JournalEntry, RecordingJournal, read_journal
 from vla_recorder.resumed_bag import ResumedBag, resume_mcap, resume_sqlite3
 
 CUT_SUFFIX: Final = ".cut"
@@ -154,7 +148,7 @@ def _cut(storage: Path, found: SalvagedMcap) -> int:
             while block := source.read(_BLOCK_BYTES):
                 copy.write(block)
             copy.flush()
-            os.fsync(copy.fileno())
+            sync(copy.fileno())
         temporary.replace(target)
     except OSError:
         temporary.unlink(missing_ok=True)

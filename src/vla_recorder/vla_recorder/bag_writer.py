@@ -20,8 +20,9 @@ from vla_core.bag_checksums import write_checksums
 from vla_recorder.disk_reserve import DiskReserve
 from vla_recorder.durable_storage import DurableWriter
 from vla_recorder.errors import BagError
+from vla_recorder.file_sync import sync_files
 from vla_recorder.message_definitions import RecordedTopic
-from vla_recorder.recording_journal import RecordingJournal, sync_files
+from vla_recorder.recording_journal import RecordingJournal
 from vla_recorder.writer_settings import METADATA_VERSION, WriterSettings
 
 _PLUGINS: Final = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}

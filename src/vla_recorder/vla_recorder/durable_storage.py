@@ -6,7 +6,6 @@ The writers of rosbags keep what they are given until a chunk is full (MCAP) or 
 
 from __future__ import annotations
 
-import os
 import zlib
 from io import BytesIO
 from typing import Any, Final, cast
@@ -16,6 +15,7 @@ from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 
 from vla_recorder.errors import BagError
+from vla_recorder.file_sync import sync_data
 
 # Of a chunk record: its code, its length, first and last time and size come before.
 _CHECKSUM_OFFSET: Final = 1 + 8 + 3 * 8
@@ -65,7 +65,7 @@ class DurableMcapWriter(McapWriter):
         if self.chunk.msgs:
             self.close_chunk()
         self.bio.flush()
-        os.fdatasync(self.bio.fileno())
+        sync_data(self.bio.fileno())
 
 
 class DurableSqlite3Writer(Sqlite3Writer):

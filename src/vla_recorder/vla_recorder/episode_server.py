@@ -167,20 +167,22 @@ class EpisodeServer:
             pause.set_result(None)
 
     def _on_cancel(self, goal: ServerGoalHandle) -> CancelResponse:
-        if goal is self._goal and self._episode is not None:
+        if goal is self._goal:
+            self._catch_up()
             self._end(Outcome.UNKNOWN, "cancelled", post_roll=False)
         return CancelResponse.ACCEPT
 
     async def _on_stop(
         self, request: StopEpisode.Request, response: StopEpisode.Response
     ) -> StopEpisode.Response:
-        episode = self._episode
-        if episode is None:
-            response.message = "no episode is being recorded"
-            return response
         outcome = OUTCOMES.get(request.outcome)
         if outcome is None:
             response.message = f"outcome {request.outcome} is unknown, expected 0 to 3"
+            return response
+        self._catch_up()
+        episode = self._episode
+        if episode is None:
+            response.message = "no episode is being recorded"
             return response
         self._end(outcome, request.note, post_roll=outcome is not Outcome.DISCARDED)
         await self._closed
@@ -232,6 +234,11 @@ class EpisodeServer:
         now_ns = self._node.get_clock().now().nanoseconds
         goal.publish_feedback(feedback_message(episode, reception.monitors.values(), now_ns))
 
+    def _catch_up(self) -> None:
+        """Record what arrived before this moment: a busy machine may be behind."""
+        if self._episode is not None and self.reception is not None:
+            self.reception.topics.take_waiting()
+
     def _end(self, outcome: Outcome, note: str, *, post_roll: bool) -> None:
         """Label the running episode and close its bag now or after the post-roll."""
         episode = self._episode
@@ -254,6 +261,7 @@ class EpisodeServer:
 
     def end_episode(self, note: str) -> None:
         """End the running episode, if any, with unknown outcome, and wait until it is on disk."""
+        self._catch_up()
         episode = self._episode
         if episode is None:
             return

@@ -42,6 +42,7 @@ class RecentServer:
             reception = self.reception
             if reception is None:
                 raise RecorderError("nothing is received: the recorder is not active")
+            reception.topics.take_waiting()
             recent = reception.ring.recent(request.duration_s, time.monotonic())
             if not recent:
                 raise RecorderError(

@@ -38,7 +38,8 @@ from vla_recorder.topic_subscriptions import TopicSubscriptions
 TICK_S: Final = 0.1
 DISCOVERY_PERIOD_S: Final = 0.5
 DIAGNOSTICS_PERIOD_S: Final = 1.0
-RESULT_TIMEOUT_S: Final = 0.5
+RESULT_TIMEOUT_S: Final = 10.0
+FAREWELL_S: Final = 0.5
 
 
 class RecorderNode(LifecycleNode):
@@ -190,6 +191,18 @@ class RecorderNode(LifecycleNode):
         )
 
 
+def _answer(node: RecorderNode, executor: SingleThreadedExecutor) -> None:
+    """Let a client that waits for an episode have its result."""
+    if not node.busy:
+        return
+    deadline_s = time.monotonic() + RESULT_TIMEOUT_S
+    while node.busy and time.monotonic() < deadline_s:
+        executor.spin_once(timeout_sec=TICK_S)
+    deadline_s = time.monotonic() + FAREWELL_S  # it may ask only now
+    while time.monotonic() < deadline_s:
+        executor.spin_once(timeout_sec=TICK_S)
+
+
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; a running episode is closed first."""
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
@@ -217,10 +230,7 @@ def main(args: list[str] | None = None) -> int:
                 # Raised into the executor by a request for a transition that is not possible now.
                 node.get_logger().error(f"request refused: {error}")
         node.end_episode("the recorder was stopped")
-        # A client that waits for the episode gets its result.
-        deadline_s = time.monotonic() + (RESULT_TIMEOUT_S if node.busy else 0.0)
-        while time.monotonic() < deadline_s:
-            executor.spin_once(timeout_sec=TICK_S)
+        _answer(node, executor)
     finally:
         node.end_episode("the recorder failed")
         executor.shutdown()

@@ -13,6 +13,7 @@ from typing import Final
 
 from vla_core.bag_metadata import JOURNAL_FILE
 from vla_recorder.errors import BagError
+from vla_recorder.file_sync import sync, sync_folder
 
 _METADATA: Final = "metadata"
 _MESSAGES: Final = "messages"
@@ -71,7 +72,7 @@ class RecordingJournal:
         """
         line = json.dumps({_METADATA: dict(metadata), _MESSAGES: messages}) + "\n"
         os.write(self._file, line.encode())
-        os.fsync(self._file)
+        sync(self._file)
         sync_folder(self.path.parent)
 
     def remove(self) -> None:
@@ -102,24 +103,3 @@ def read_journal(folder: Path) -> JournalEntry | None:
             continue  # torn by the crash
         return JournalEntry(metadata, messages if isinstance(messages, int) else None)
     return None
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder onto the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_files(folder: Path) -> None:
-    """Bring the files of a folder, and their names, onto the disk."""
-    for file in folder.iterdir():
-        if file.is_file():
-            descriptor = os.open(file, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-    sync_folder(folder)

@@ -105,6 +105,17 @@ class TopicSubscriptions:
             added.append(entry.topic)
         return tuple(added)
 
+    def take_waiting(self) -> None:
+        """Deliver what the middleware has received, and acknowledged, but nobody has taken yet.
+
+        What comes in the meantime may wait, so that this ends.
+        """
+        waiting = [entry.subscription for entry in self._subscribed.values()]
+        for _ in range(QUEUE_DEPTH):
+            waiting = [subscription for subscription in waiting if _take(subscription)]
+            if not waiting:
+                return
+
     async def wait_until_ready(
         self,
         timeout_s: float,
@@ -224,6 +235,16 @@ class TopicSubscriptions:
         if latched is not None:
             latched.append(data)
         self._on_message(topic, data)
+
+
+def _take(subscription: Subscription) -> bool:
+    """Deliver the next message of a subscription; false if there is none."""
+    with subscription.handle:
+        taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
+    if taken is None:
+        return False
+    subscription.callback(taken[0])
+    return True
 
 
 def message_class(message_type: str) -> Any:

@@ -153,6 +153,17 @@ def test_topics_and_frames_are_those_of_the_simulator_node(bridge):
         assert bridge[topic]["ros_type_name"] == kind
 
 
+def test_a_robot_s_namespace_holds_all_that_is_its_own():
+    pytest.importorskip("rclpy", reason="ROS is not installed")
+    from vla_simulation.ros import publishers
+
+    alone, named = TopicList(), TopicList()
+    publishers.RobotPublishers(alone, clock=True)
+    publishers.RobotPublishers(named, clock=True, namespace="robot_1")
+    own = {topic.lstrip("/") for topic in alone.types if topic != "/clock"}
+    assert set(named.types) == {f"robot_1/{topic}" for topic in own} | {"/clock"}
+
+
 class TopicList:
     """In a node's place: notes which topics are asked for."""
 

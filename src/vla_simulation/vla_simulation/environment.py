@@ -1,5 +1,6 @@
 """Docking as a Gymnasium environment, in lock-step: nothing moves between two calls of step()."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -23,7 +24,7 @@ from vla_simulation.scenes.options import EpisodeOptions
 from vla_simulation.scenes.scene import Scene
 from vla_simulation.scenes.stage import Stage
 from vla_simulation.scenes.starts import sample_episode
-from vla_simulation.seeds import FIRST_HELD_OUT_SEED, random_stream
+from vla_simulation.seeds import FIRST_HELD_OUT_SEED, random_stream, robot_seed
 from vla_simulation.sensing.camera import Camera
 from vla_simulation.sensing.samples import Sample, WheelReading
 from vla_simulation.sensing.sensors import Sensors
@@ -63,6 +64,7 @@ class DockingEnv(gymnasium.Env):
         suite: str | SuiteConfig = "nominal",
         render: bool = True,
         config: SimulationConfig | None = None,
+        other_robots: int = 0,
     ) -> None:
         """Compile the model; takes a few tenths of a second.
 
@@ -70,6 +72,7 @@ class DockingEnv(gymnasium.Env):
             suite: name of a suite, or a suite of one's own.
             render: whether observations contain the camera's image.
             config: dimensions of robot, station and sensors.
+            other_robots: how many others share the scene (`SharedWorld` moves them).
 
         Raises:
             SuiteError: the suite is unknown.
@@ -78,7 +81,7 @@ class DockingEnv(gymnasium.Env):
         self.config = config or SimulationConfig()
         self.suite = load_suite(suite) if isinstance(suite, str) else suite
         self.render_mode = "rgb_array"
-        self._model = compile_model(self.config)
+        self._model = compile_model(self.config, other_robots)
         self._data = mujoco.MjData(self._model)
         index = WorldIndex.of(self._model)
         self.robot = Robot(self._model, self._data, index, self.config)
@@ -111,6 +114,7 @@ class DockingEnv(gymnasium.Env):
                 sentence. `markers` (bool) shows a fiducial marker on each station. `start`:
                 `"docked"` begins in the dock of the goal, charging; being docked then terminates
                 nothing before the robot has left. A `Pose2D`, `world_from_base`, begins there.
+                `robot` (int) and `others` (poses) are set by `SharedWorld`.
 
         Returns:
             The first observation and the info dictionary.
@@ -130,11 +134,13 @@ class DockingEnv(gymnasium.Env):
         ranges = self.suite.randomization
         mujoco.mj_resetData(self._model, self._data)
         self._stage.apply(self._scene, self._data)
+        self.place_others(wishes.others)
         self._undocking = wishes.in_dock
+        own_seed = robot_seed(self.seed, wishes.robot)
         self.robot.reset(
-            random_stream(self.seed, "physics"), ranges.physics, start, charging=self._undocking
+            random_stream(own_seed, "physics"), ranges.physics, start, charging=self._undocking
         )
-        self._sensors.reset(self.seed, ranges.sensors)
+        self._sensors.reset(own_seed, ranges.sensors)
         self._samples = list(self.newest_samples())
         self._monitors = tuple(DockedMonitor() for _ in self._scene.stations)
         self._docked_station = None
@@ -296,6 +302,10 @@ class DockingEnv(gymnasium.Env):
         self.robot.place(world_from_base)
         self._truth = None
         mujoco.mj_forward(self._model, self._data)
+
+    def place_others(self, world_from_others: Sequence[Pose2D]) -> None:
+        """Put the other robots of a shared scene where they are now."""
+        self._stage.place_others(world_from_others, self._data)
 
     def render_view(
         self, view: str = "chase", size: tuple[int, int] = (640, 360), shadows: bool = True

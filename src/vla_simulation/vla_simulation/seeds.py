@@ -27,3 +27,16 @@ def random_stream(seed: int, name: str, attempt: int = 0) -> np.random.Generator
     """
     key = (zlib.crc32(name.encode()), attempt)
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+def robot_seed(seed: int, robot: int) -> int:
+    """Seed of what is a robot's own in a scene with several: its hardware and its sensors.
+
+    Args:
+        seed: of the episode.
+        robot: its number; the first one, 0, keeps the episode's seed.
+    """
+    if robot == 0:
+        return seed
+    key = (zlib.crc32(b"robot"), robot)
+    return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint32)[0])

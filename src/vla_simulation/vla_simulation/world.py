@@ -9,6 +9,7 @@ from vla_simulation.config import PHYSICS_PERIOD_S, SimulationConfig
 from vla_simulation.mjcf import WORLD_COLLISION, geom, mocap_body
 from vla_simulation.opengl import mujoco
 from vla_simulation.robot import robot_model
+from vla_simulation.robot.other_robot import other_robot_body
 from vla_simulation.scenes import scenery, station_model, textures
 from vla_simulation.scenes.meshes import Mesh
 from vla_simulation.scenes.station_shapes import SHAPES
@@ -18,7 +19,12 @@ from vla_simulation.scenes.textures import atlas, signs
 STATIONS = tuple(f"station_{k}" for k in range(MAX_STATIONS))
 
 
-def _mjcf(config: SimulationConfig) -> str:
+def other_robot_name(number: int) -> str:
+    """Name of the body that stands for another robot in this robot's world, from 0."""
+    return f"other_robot_{number}"
+
+
+def _mjcf(config: SimulationConfig, other_robots: int) -> str:
     robot = config.robot
     floors = "\n    ".join(
         f'<material name="floor_{name}" texture="floor_{name}" texuniform="true" '
@@ -42,6 +48,7 @@ def _mjcf(config: SimulationConfig) -> str:
         *(mocap_body(prop.name, prop.geoms) for prop in scenery.PROPS),
         *(scenery.wall_body(name) for name in scenery.WALL_NAMES),
         *(scenery.corner_body(name) for name in scenery.CORNER_NAMES),
+        *(other_robot_body(config, other_robot_name(number)) for number in range(other_robots)),
     ]
     world = "\n    ".join(bodies)
     floor = geom(
@@ -88,9 +95,14 @@ def _mjcf(config: SimulationConfig) -> str:
 </mujoco>"""
 
 
-def compile_model(config: SimulationConfig) -> mujoco.MjModel:
-    """Compile the model of robot and surroundings; takes about a second, the first time two."""
-    spec = mujoco.MjSpec.from_string(_mjcf(config))
+def compile_model(config: SimulationConfig, other_robots: int = 0) -> mujoco.MjModel:
+    """Compile the model of robot and surroundings; takes about a second, the first time two.
+
+    Args:
+        config: dimensions.
+        other_robots: how many bodies that stand for other robots there are.
+    """
+    spec = mujoco.MjSpec.from_string(_mjcf(config, other_robots))
     for name, image in _texture_images().items():
         texture = spec.add_texture(
             name=name,

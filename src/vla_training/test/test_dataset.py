@@ -1,6 +1,7 @@
 import itertools
 import pickle
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,6 +142,13 @@ def test_every_storage_gives_the_same(path, data, tmp_path, contract):
     equal(one, {key: value[-1] for key, value in expected.items()})
     with pytest.raises(IndexError):
         data[len(data)]
+
+
+def test_mapping_keeps_no_file_open(path):
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    loaded = DockingDataset(path, storage="mapped")
+    assert len(loaded) > 0
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_a_batch_is_a_copy(path):

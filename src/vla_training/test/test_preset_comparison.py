@@ -11,8 +11,9 @@ import yaml
 from tiny_runs import TINY, TINY_PRESETS
 
 from vla_training.benchmarks import preset_runs, preset_training, presets
+from vla_training.benchmarks.markdown_page import BEGIN, END
 from vla_training.benchmarks.preset_figures import paired_figures
-from vla_training.benchmarks.preset_page import BEGIN, END, markdown
+from vla_training.benchmarks.preset_page import markdown
 from vla_training.benchmarks.preset_runs import PresetRun, Trials, train_apart
 from vla_training.benchmarks.preset_training import write_record
 from vla_training.configuration import to_dict

@@ -5,7 +5,8 @@ import pytest
 from small_policies import saved, small_checkpoint
 
 from vla_simulation.environment import DockingEnv
-from vla_training.benchmarks.seams import SeamDriver, Steps, latency_ticks, run
+from vla_training.benchmarks.seam_steps import Steps
+from vla_training.benchmarks.seams import SeamDriver, latency_ticks, run
 from vla_training.errors import BenchmarkError
 from vla_training.evaluation.workers import load_any_policy
 

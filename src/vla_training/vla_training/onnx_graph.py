@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from vla_core import keys
+from vla_training.confidence.features import FeaturePolicy
 from vla_training.dataset.batch import Batch
 from vla_training.errors import ExportError
 from vla_training.models import Policy
@@ -23,31 +24,37 @@ _BLOCK: Final = 64
 _BATCHED: Final = 7
 
 
-def export_onnx(policy: Policy, example: Batch, path: Path) -> None:
-    """Write the policy's graph: batch size free, named inputs and output.
+def export_onnx(
+    policy: Policy, example: Batch, path: Path
+) -> tuple[tuple[str, int], ...]:
+    """Write the policy's graph: batch size free, named inputs and outputs.
 
     Args:
         policy: In evaluation mode.
         example: At least two frames, as of `DockingDataset.batch`.
         path: The file to write.
 
+    Returns:
+        Names and sizes of the parts of its features, in order.
+
     Raises:
         ExportError: If PyTorch cannot trace the policy.
     """
+    model = FeaturePolicy(policy)
     names = input_names(policy)
     inputs = tuple(example[name][:2] for name in names)
     batch = torch.export.Dim("batch")
     try:
         with quiet():
             torch.onnx.export(
-                policy,
+                model,
                 inputs,
                 str(path),
                 dynamo=True,
                 external_data=False,
                 opset_version=OPSET,
                 input_names=names,
-                output_names=[keys.MODEL_OUTPUT],
+                output_names=[keys.MODEL_OUTPUT, keys.FEATURES],
                 dynamic_shapes=(tuple({0: batch} for _ in names),),
                 verbose=False,
             )
@@ -55,6 +62,9 @@ def export_onnx(policy: Policy, example: Batch, path: Path) -> None:
         # The exporter raises whatever its many parts raise.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ExportError(f"the policy cannot be exported to ONNX: {reason}") from error
+    finally:
+        model.remove()
+    return model.layout
 
 
 def input_names(policy: Policy) -> list[str]:

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -24,33 +23,26 @@ import rclpy
 import yaml
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from vla_msgs.action import Dock, RecordEpisode
-from vla_msgs.msg import PolicyStatus
 
-from vla_bringup.benchmarks.loop_nodes import EMPTY_TIMER_TOPIC
+from vla_bringup.benchmarks.loop_probe import LoopError, Probe
+from vla_bringup.collection_jobs import PROFILE_VARIABLES
 from vla_bringup.collection_nodes import NodeProcesses
 from vla_bringup.goal_client import GoalClient
 from vla_bringup.graph import POLICY, RECORDER, NodeSpec, dock_graph
 from vla_bringup.graph_arguments import GraphOptions
 from vla_bringup.node_process import die_with_parent
 from vla_bringup.preflight import find_free_domain
+from vla_bringup.resources import share_directory
 from vla_bringup.waiting import wait_until_active
 from vla_core.bundle import PolicyBundle
 from vla_core.contract import Contract
-from vla_core.errors import VlaError
-from vla_policy_node.control.command_messages import message_class
-from vla_policy_node.control.timing import ScheduleErrors, schedule_errors
 
 _QUICK_S: Final = 20.0
 _WARM_UP_S: Final = 2.0
 _ACTIVE_TIMEOUT_S: Final = 60.0
 # A second of the camera is 28 MB: what is recorded is thrown away before it fills the disk.
 _EPISODE_S: Final = 20.0
-
-
-class LoopError(VlaError):
-    """The benchmark could not be carried out."""
 
 
 def run(
@@ -120,8 +112,9 @@ def _measure(
             [sys.executable, "-m", "vla_bringup.benchmarks.loop_nodes", name, str(contract_path)],
             stdin=subprocess.DEVNULL,
             preexec_fn=die_with_parent,
+            env=environment,
         )
-        for name in ("robot", "timer")
+        for name, environment in (("robot", _camera_environment()), ("timer", None))
     ]
     rclpy.init(args=[])
     try:
@@ -149,6 +142,20 @@ def _measure(
             process.wait()
 
 
+def _camera_environment() -> dict[str, str]:
+    """Variables of a process that publishes large pictures; the caller's own profile goes first.
+
+    Fast DDS hands them over in a segment of shared memory that belongs to their publisher. In its
+    512 KiB there is no room for a picture of 640x480: of 30 a second 17 were received.
+    """
+    if any(name in os.environ for name in PROFILE_VARIABLES):
+        return dict(os.environ)
+    profile = share_directory() / "config" / "fastdds_shared_memory.xml"
+    # For LOCALHOST, rmw_fastrtps would add a second, small segment.
+    own = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}
+    return os.environ | own | dict.fromkeys(PROFILE_VARIABLES, str(profile))
+
+
 def _with(spec: NodeSpec, settings: dict[str, Any]) -> NodeSpec:
     return replace(spec, parameters={**spec.parameters, **settings})
 
@@ -164,85 +171,6 @@ def _drive(probe: Probe, sentence: str, duration_s: float) -> Dock.Result:
     goal.use_dock_id = False
     goal.navigate_to_staging_pose = False
     return client.run(goal, server_timeout_s=20.0)
-
-
-class Probe(Node):
-    """The independent subscriber."""
-
-    def __init__(self, contract: Contract) -> None:
-        super().__init__("bench_probe")
-        self._period_ns = contract.action.period_ns
-        self.times_ns: dict[str, list[int]] = {"commands": [], "timer": []}
-        self._starved = 0
-        self._latencies_s: list[float] = []
-        kind = message_class(contract.action.type)
-        for name, topic in (("commands", contract.action.topic), ("timer", EMPTY_TIMER_TOPIC)):
-            self.create_subscription(
-                kind if name == "commands" else message_class("geometry_msgs/msg/TwistStamped"),
-                topic,
-                self._note(self.times_ns[name]),
-                100,
-            )
-        self.create_subscription(PolicyStatus, f"{POLICY}/status", self._on_status, 100)
-
-    @staticmethod
-    def _note(times_ns: list[int]) -> Any:
-        def note(_message: Any, info: Any) -> None:
-            times_ns.append(info["received_timestamp"])
-
-        return note
-
-    def _on_status(self, status: PolicyStatus) -> None:
-        if len(status.command):
-            self._starved += "starved" in status.interventions
-            self._latencies_s.append(status.inference_latency_s)
-
-    def wait_for_timer(self, timeout_s: float) -> None:
-        """Spin until the empty timer runs: what it is compared with has to run as long.
-
-        Raises:
-            LoopError: it does not in this time.
-        """
-        deadline_s = time.monotonic() + timeout_s
-        while not self.times_ns["timer"]:
-            if time.monotonic() > deadline_s:
-                raise LoopError(f"the empty timer did not start within {timeout_s:g} s")
-            rclpy.spin_once(self, timeout_sec=0.1)
-
-    def figures(self, warm_up_ns: int) -> dict[str, Any]:
-        """Errors of both against their schedules, while both ran."""
-        commands, timer = self.times_ns["commands"], self.times_ns["timer"]
-        if not commands or not timer:
-            raise LoopError(f"received {len(commands)} commands and {len(timer)} of the timer")
-        start_ns = max(commands[0], timer[0]) + warm_up_ns
-        end_ns = min(commands[-1], timer[-1])
-        errors = {
-            name: schedule_errors(
-                [time_ns for time_ns in times if start_ns <= time_ns <= end_ns], self._period_ns
-            )
-            for name, times in self.times_ns.items()
-        }
-        latencies = sorted(self._latencies_s)
-        return {
-            "duration_s": round(1e-9 * (end_ns - start_ns), 1),
-            "period_ms": 1e-6 * self._period_ns,
-            "commands": _figures(errors["commands"]),
-            "empty_timer": _figures(errors["timer"]),
-            "p99_9_over_timer_ms": round(errors["commands"].p99_9_ms - errors["timer"].p99_9_ms, 3),
-            "starved_ticks": self._starved,
-            "inference_latency_ms": round(1e3 * latencies[len(latencies) // 2], 2),
-        }
-
-
-def _figures(errors: ScheduleErrors) -> dict[str, Any]:
-    return {
-        "count": errors.count,
-        "missed": errors.missed,
-        "p50_ms": round(errors.p50_ms, 3),
-        "p99_ms": round(errors.p99_ms, 3),
-        "p99_9_ms": round(errors.p99_9_ms, 3),
-        "max_ms": round(errors.max_ms, 3),
-    }
 
 
 class Recorder:

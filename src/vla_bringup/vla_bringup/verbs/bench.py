@@ -30,6 +30,9 @@ EXECUTION_MODES: Final = (
 )
 """As in `vla_core.action_chunks`, which would take time to import."""
 
+DEFAULT_EXECUTION_MODE: Final = "real_time_chunking"
+"""As in `vla_core.action_chunks`."""
+
 
 @dataclass(frozen=True)
 class Benchmark:
@@ -117,6 +120,26 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
                 "help": "for all presets",
             },
             "--docs": {"type": Path, "metavar": "FILE.md", "help": "put the table in here, too"},
+        },
+    ),
+    "lerobot": Benchmark(
+        "vla_training.benchmarks.lerobot_comparison:run",
+        "LeRobot's ACT trained for a given time on a data set, then driven in closed loop",
+        {
+            "data": {"type": Path, "help": "data set", "metavar": "DATA.h5"},
+            "--peer": {"type": Path, "metavar": "DIR", "help": "environment with LeRobot (8 GB)"},
+            "--policy": {"metavar": "PATH", "help": "drives the same episodes, for comparison"},
+            "--minutes": {"type": float, "metavar": "M", "help": "of LeRobot's training"},
+            "--steps": {"type": int, "metavar": "N", "help": "in place of minutes"},
+            "--batch-size": {"type": int, "default": 32, "metavar": "N"},
+            "--learning-rate": {"type": float, "default": 1e-4, "metavar": "R"},
+            "--pretrained": {**_FLAG, "help": "begin with ImageNet's weights: a download"},
+            "--seed": {"type": int, "default": 0, "metavar": "S", "help": "of the training"},
+            "--workers": {"type": int, "default": 0, "metavar": "N", "help": "that read data"},
+            "--suite": {"default": "nominal", "metavar": "NAME", "help": "default: %(default)s"},
+            "--episodes": {"type": int, "metavar": "N", "help": "held-out seeds (default 100)"},
+            "--swap": {**_FLAG, "help": "with another station's sentence, too"},
+            "--jobs": {"type": int, "metavar": "N", "help": "of the episodes; default: all cores"},
         },
     ),
     "seams": Benchmark(

@@ -98,7 +98,9 @@ class Guard:
             self._trip(stopped)
             return EmergencyStopped(stopped)
         if self._parameters.graph_check == "refuse" and self.differences:
-            return GraphMismatch("; ".join(self.differences))
+            mismatch = "; ".join(self.differences)
+            self._trip(mismatch)
+            return GraphMismatch(mismatch)
         return None
 
     def _pressed_text(self) -> str:

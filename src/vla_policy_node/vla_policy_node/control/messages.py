@@ -30,6 +30,7 @@ class Setup:
         priority: real-time priority of the tick (SCHED_FIFO); 0 to do without.
         silence_s: a node that is silent for longer counts as hung.
         fault_stop_s: time in which a fault brings the command to zero.
+        diagnostics_topic: full name, remapped.
     """
 
     contract: str
@@ -43,6 +44,7 @@ class Setup:
     priority: int
     silence_s: float
     fault_stop_s: float = 0.0
+    diagnostics_topic: str = "/diagnostics"
 
 
 @dataclass(frozen=True)

@@ -24,44 +24,16 @@ from vla_policy_node.control.messages import (
     Setup,
     Trip,
 )
+from vla_policy_node.control.tick_schedule import TickSchedule
 from vla_policy_node.docking.goal import Motion
 
 _NS_PER_S = 1_000_000_000
 _ZERO_HOLD_NS = 500_000_000
 _SILENT_PERIODS = 3
 _LATE_PERIODS = 2
+_LEAP_NS = _NS_PER_S // 2  # of simulated time; messages of a fast simulator may be lost
 # The goal says twenty times a second what to do; a goal that hangs says nothing.
 _MOTION_LEASE_NS = _NS_PER_S
-
-
-class TickSchedule:
-    """Absolute times, a period apart, of any clock.
-
-    Args:
-        period_ns: above 0.
-    """
-
-    def __init__(self, period_ns: int) -> None:
-        self._period_ns = period_ns
-        self.next_ns = 0
-
-    def start(self, now_ns: int) -> None:
-        """The first tick is due now."""
-        self.next_ns = now_ns
-
-    def due(self, now_ns: int) -> int | None:
-        """How late the tick is that is due [ns]; None if none is.
-
-        Ticks that were missed altogether are left out, and the schedule stays what it was. A clock
-        that was set back by more than a period starts it anew.
-        """
-        if self.next_ns - now_ns > self._period_ns:
-            self.next_ns = now_ns
-        late_ns = now_ns - self.next_ns
-        if late_ns < 0:
-            return None
-        self.next_ns += self._period_ns * (1 + late_ns // self._period_ns)
-        return late_ns
 
 
 class ControlServer:
@@ -136,7 +108,7 @@ class ControlServer:
         elif isinstance(message, Seen):
             self._loop.look(message.surroundings)
         elif isinstance(message, ClockTime):
-            self._simulated_ns = message.now_ns
+            self._set_clock(message.now_ns, now_ns)
         elif isinstance(message, Begin):
             self._begin(message.goal, now_ns)
         elif isinstance(message, Trip):
@@ -206,6 +178,14 @@ class ControlServer:
         else:
             self._following = False
             self._loop.end(self._now_ns(), message.zero_hold_s)
+
+    def _set_clock(self, simulated_ns: int, now_ns: int) -> None:
+        leap_ns = simulated_ns - self._simulated_ns
+        self._simulated_ns = simulated_ns
+        # A simulator that is reset between two goals leaps, too, and disturbs nobody.
+        if self._following and self._loop.commanding and not 0 <= leap_ns <= _LEAP_NS:
+            direction = "forward" if leap_ns > 0 else "back"
+            self.trip(f"the clock jumped {direction} by {1e-9 * abs(leap_ns):.2f} s", now_ns)
 
     def _halt(self) -> None:
         was_commanding = self._loop.halt() or self._zeros_to_ns is not None

@@ -83,7 +83,9 @@ class Watchdog:
         self._diagnosed_s = 0.0
         self._ros = RosProcess(setup, "watchdog")
         self._publish = self._ros.command_publisher(self._contract, setup.topic)
-        self._diagnostics = self._ros.node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._diagnostics = self._ros.node.create_publisher(
+            DiagnosticArray, setup.diagnostics_topic, 10
+        )
         # Best effort takes commands of every publisher, reliable or not.
         qos = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._ros.node.create_subscription(

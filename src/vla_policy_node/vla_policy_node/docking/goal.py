@@ -51,6 +51,7 @@ class Situation:
         trail_m: how far straight behind the robot its own way reaches.
         inference_fault: why no more chunks will come, empty as long as they may.
         interruption: why client or node give up on the goal, None if they do not.
+        person_drives: whether a person has taken the robot over.
     """
 
     now_ns: int
@@ -67,6 +68,7 @@ class Situation:
     trail_m: float = 0.0
     inference_fault: str = ""
     interruption: DockingError | None = None
+    person_drives: bool = False
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class GoalProgress(ABC):
 
     @property
     def elapsed_s(self) -> float:
-        """Time since the goal began, up to the last update [s]."""
+        """Time since the goal began, up to the last update, without that of a person [s]."""
         return (self._now_ns - self._start_ns) / _NS_PER_S
 
     def update(self, situation: Situation) -> Motion:
@@ -76,7 +76,14 @@ class GoalProgress(ABC):
         self.back_off = STANDSTILL
         if self._pending is None:
             self._observe(situation)
-            self._pending = self._interrupted(situation, previous_ns) or self._verdict(situation)
+            self._pending = self._interrupted(situation, previous_ns)
+        if self._pending is None and situation.person_drives:
+            since_ns = situation.now_ns - previous_ns
+            self._start_ns += since_ns
+            self._phase_start_ns += since_ns
+            self._pending = self._in_hands(situation)
+        elif self._pending is None:
+            self._pending = self._verdict(situation)
         return self._motion() if self._pending is None else self._stop(situation)
 
     @abstractmethod
@@ -86,6 +93,10 @@ class GoalProgress(ABC):
     @abstractmethod
     def _verdict(self, situation: Situation) -> Outcome | None:
         """Why the goal ends now, or None; moves between the phases of a goal that goes on."""
+
+    @abstractmethod
+    def _in_hands(self, situation: Situation) -> Outcome | None:
+        """In place of the verdict while a person drives, and the goal's time stands still."""
 
     @abstractmethod
     def _motion(self) -> Motion:

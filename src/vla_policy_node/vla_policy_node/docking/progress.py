@@ -125,6 +125,19 @@ class DockingProgress(GoalProgress):
             return self._perceive(situation)
         return self._lost(situation) or self._approach(situation)
 
+    def _in_hands(self, situation: Situation) -> Outcome | None:
+        if self._docked.lasts(self._rules.tolerance.settle_s, situation.now_ns):
+            return Outcome(self._docked_reason())
+        if self._failed is not None:  # it was on its way back
+            reason = f"{self._failed}; did not return: a person has taken over"
+            return Outcome.failure(type(self._failed)(reason))
+        # What the policy was at is over: it begins anew from where the robot is given back.
+        self._retreat = None
+        self._enter(Phase.INITIAL_PERCEPTION)
+        for held in (self._standing, self._stale):
+            held.update(False, situation.now_ns)
+        return None
+
     def _perceive(self, situation: Situation) -> Outcome | None:
         limit_s = self._rules.perception_timeout_s
         stale = describe_stale(situation.streams)

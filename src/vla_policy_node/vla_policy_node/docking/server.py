@@ -48,6 +48,7 @@ class DockServer:
         stack: what drives the robot.
         is_active: whether goals are welcome.
         fault: why the node itself gives up on every goal, None while it does not.
+        person_drives: whether a person has taken the robot over: a docking waits for them.
 
     Raises:
         DatabaseError: the dock database cannot be read.
@@ -59,11 +60,13 @@ class DockServer:
         stack: PolicyStack,
         is_active: Callable[[], bool],
         fault: Callable[[], DockingError | None] = lambda: None,
+        person_drives: Callable[[], bool] = lambda: False,
     ) -> None:
         self._node = node
         self._stack = stack
         self._is_active = is_active
         self._fault = fault
+        self._person_drives = person_drives
         self._log = node.get_logger()
         self._turns = GoalTurns()
         self._database = DockDatabase.load(stack.parameters.dock_database)
@@ -196,11 +199,21 @@ class DockServer:
     ) -> Outcome:
         limits = verification_limits(parameters, self._stack.contract)
         progress = task.start(self._node.get_clock().now().nanoseconds)
-        step, note = 0, ""
+        step, note, in_hands = 0, "", False
         while True:
-            situation = self._stack.situation(
-                limits, self._interruption(goal_handle) or turn.interruption()
+            situation = replace(
+                self._stack.situation(
+                    limits, self._interruption(goal_handle) or turn.interruption()
+                ),
+                person_drives=self._person_drives(),
             )
+            if situation.person_drives != in_hands:
+                in_hands = situation.person_drives
+                self._log.info(
+                    "a person has taken over: the goal and its time stand still"
+                    if in_hands
+                    else "given back: the goal goes on"
+                )
             motion = progress.update(situation)
             if progress.note != note:
                 note = progress.note

@@ -106,6 +106,12 @@ class UndockingProgress(GoalProgress):
             )
         return None
 
+    def _in_hands(self, situation: Situation) -> Outcome | None:
+        if self._retreat is None:
+            return None
+        # The way back was planned from where the robot stood.
+        return self._fail(f"a person has taken over after {self.backed_m:.2f} m; undock again")
+
     def _begin(self, situation: Situation) -> Outcome | None:
         rules = self._rules
         stale = describe_stale(situation.streams)

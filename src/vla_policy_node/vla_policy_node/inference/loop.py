@@ -63,6 +63,7 @@ class InferenceLoop:
         settings: how it runs.
         assemble: makes the frame of a time.
         log: for what a person has to know.
+        on_fault: told at once why the running goal gets no more chunks.
     """
 
     def __init__(
@@ -72,11 +73,13 @@ class InferenceLoop:
         *,
         assemble: Callable[[int], Frame],
         log: Logger,
+        on_fault: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._spec = spec
         self._settings = settings
         self._assemble = assemble
         self._log = log
+        self._on_fault = on_fault
         self._condition = threading.Condition()
         self._state = InferenceState()
         self._goal: Goal | None = None
@@ -215,17 +218,20 @@ class InferenceLoop:
         with self._condition:
             seen = self._ticks  # a tick that is over by now is not fresh any more
             while not self._closing:
+                # First: a process that is lost between two inferences is noticed at the next tick.
+                worker.check()
                 fresh = self._ticks > max(seen, self._ticks_served)
                 if fresh and self._goal is not None and not self._state.fault:
                     self._ticks_served = self._ticks
                     return self._tick_ns, self._goal
-                if not worker.is_alive():
-                    raise WorkerError(worker.obituary())
                 self._condition.wait(_IDLE_CHECK_S)
         return None
 
     def _infer(self, worker: WorkerProcess, tick_ns: int, goal: Goal) -> None:
         if not self._is_due(tick_ns) or not goal.target.wants_chunk(tick_ns):
+            problem = worker.problem(self._settings.timeout_s)
+            if problem:
+                self._fail(f"the policy failed: {problem}", goal)
             return
         started_s = time.monotonic()
         try:
@@ -271,6 +277,8 @@ class InferenceLoop:
             if goal is None or goal is self._goal:
                 self._update(fault=fault)
                 self._condition.notify_all()
+                if self._goal is not None:
+                    self._on_fault(fault)
 
     def _update(self, **changes: object) -> None:
         with self._condition:

@@ -88,6 +88,17 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Ping:
+    """Asks whether an inference would be possible now.
+
+    Attributes:
+        sequence: comes back with the reply.
+    """
+
+    sequence: int
+
+
+@dataclass(frozen=True)
 class Reply:
     """Its answer.
 
@@ -123,9 +134,12 @@ def _serve(connection: Connection) -> int:
         return 1
     connection.send(ready)
     while True:
-        request: Request = connection.recv()
+        request: Request | Ping = connection.recv()
         try:
-            reply = Reply(request.sequence, runtime.infer(request.frame, request.instruction))
+            if isinstance(request, Ping):
+                reply = Reply(request.sequence, None, runtime.problem())
+            else:
+                reply = Reply(request.sequence, runtime.infer(request.frame, request.instruction))
         except Exception as error:
             reply = Reply(request.sequence, None, describe_failure(error))
         connection.send(reply)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
+import time
 from multiprocessing.connection import Connection
 from typing import Any
 
 from vla_core.frames import Frame
 from vla_policy_node.child_process import ChildProcess
 from vla_policy_node.errors import WorkerError
-from vla_policy_node.inference.worker import Ready, Reply, Request, WorkerSpec
+from vla_policy_node.inference.worker import Ping, Ready, Reply, Request, WorkerSpec
 
+_CHECK_S = 0.05
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -64,18 +66,32 @@ class WorkerProcess:
             WorkerError: the process died or did not answer in time; it is of no further use.
         """
         self._sequence += 1
-        try:
-            self._connection.send(Request(self._sequence, frame, instruction))
-            reply: Reply = self._receive(timeout_s, f"gave no answer for {timeout_s:g} s")
-        except OSError as error:
-            raise WorkerError(self.obituary()) from error
-        if reply.sequence != self._sequence:
-            raise WorkerError(f"{self._process} answered out of turn")
-        return reply
+        return self._ask(Request(self._sequence, frame, instruction), timeout_s)
 
-    def is_alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process.is_alive()
+    def problem(self, timeout_s: float) -> str:
+        """Why the policy could compute nothing now, although it is not asked to; mostly empty.
+
+        Only a policy somewhere else is asked for it: one in the process fails with the process.
+
+        Raises:
+            WorkerError: as of `infer`.
+        """
+        if self._spec.runtime != "remote":
+            return ""
+        self._sequence += 1
+        return self._ask(Ping(self._sequence), timeout_s).error
+
+    def check(self) -> None:
+        """Make sure that the process can work.
+
+        Raises:
+            WorkerError: it has ended or was stopped; it is of no further use.
+        """
+        if not self._process.is_alive():
+            raise WorkerError(self.obituary())
+        if self._process.is_stopped() and self._process.is_alive():
+            self._process.kill()
+            raise WorkerError(f"{self._process} was stopped")
 
     def stop(self) -> None:
         """End the process: by the end of its pipe, or else by force."""
@@ -91,9 +107,22 @@ class WorkerProcess:
         return self._process.obituary()
 
     def _receive(self, timeout_s: float, complaint: str) -> Any:
+        deadline_s = time.monotonic() + timeout_s
         try:
-            if not self._connection.poll(timeout_s):
-                raise WorkerError(f"{self._process} {complaint}")
+            while not self._connection.poll(min(_CHECK_S, max(0.0, deadline_s - time.monotonic()))):
+                if time.monotonic() >= deadline_s:
+                    raise WorkerError(f"{self._process} {complaint}")
+                self.check()
             return self._connection.recv()
         except EOFError as error:
             raise WorkerError(self.obituary()) from error
+
+    def _ask(self, question: Request | Ping, timeout_s: float) -> Reply:
+        try:
+            self._connection.send(question)
+            reply: Reply = self._receive(timeout_s, f"gave no answer for {timeout_s:g} s")
+        except OSError as error:
+            raise WorkerError(self.obituary()) from error
+        if reply.sequence != question.sequence:
+            raise WorkerError(f"{self._process} answered out of turn")
+        return reply

@@ -34,7 +34,7 @@ class Arrivals:
         self._times_ns: deque[int] = deque(maxlen=512)
         self._content: bytes | None = None
         self._repeats = 0
-        self._same_since_ns: int | None = None
+        self.same_since_ns: int | None = None
         self.newest_stamp_ns: int | None = None
         self.messages = 0
         self.problem = ""
@@ -79,7 +79,7 @@ class Arrivals:
     def forget(self) -> None:
         """Wait for another message before this stream is valid again."""
         self.newest_stamp_ns = None
-        self._same_since_ns = None
+        self.same_since_ns = None
         self._content = None
 
     def rate_hz(self, now_ns: int) -> float:
@@ -91,7 +91,7 @@ class Arrivals:
 
     def same_for_ns(self, now_ns: int) -> int:
         """For how long the content has been the same, bit for bit [ns]; 0 if it changes."""
-        since_ns = self._same_since_ns
+        since_ns = self.same_since_ns
         if since_ns is None or self._repeats < _MIN_REPEATS:
             return 0
         return max(0, now_ns - since_ns)
@@ -104,8 +104,8 @@ class Arrivals:
         return stamp_ns - self._tolerance_ns, stamp_ns + self._stream.max_age_ns
 
     def _compare(self, content: bytes, received_ns: int) -> None:
-        if self._same_since_ns is None or content != self._content:
-            self._content, self._same_since_ns, self._repeats = content, received_ns, 1
+        if self.same_since_ns is None or content != self._content:
+            self._content, self.same_since_ns, self._repeats = content, received_ns, 1
         else:
             self._repeats += 1
 

@@ -102,6 +102,7 @@ class StreamHub:
         self._assembler_lock = threading.Lock()
         self._arrivals = {stream.key: Arrivals(stream) for stream in contract.streams}
         self._motion = MotionWatch()
+        self._frozen: dict[str, int | None] = {}  # since when their content was the same
         self._offset_ns: int | None = None
         self._obstacles = contract.safety.obstacles if contract.safety else None
         self._reach_m = _reach_m(contract)
@@ -137,6 +138,10 @@ class StreamHub:
     def note_command(self, v_mps: float, w_radps: float, now_ns: int) -> None:
         """Say what the robot was told to do, at each command."""
         self._motion.add_command(v_mps, w_radps, now_ns)
+
+    def give_another_chance(self) -> None:
+        """Judge anew, at the start of a goal, what was frozen: blocked wheels look like it."""
+        self._frozen = {}
 
     def assemble(self, tick_ns: int) -> Frame:
         """The frame of a tick, from the newest messages at or before it."""
@@ -192,14 +197,18 @@ class StreamHub:
 
     def _fault(self, key: str, now_ns: int) -> str:
         """That a stream is frozen; empty if it is not."""
-        stream, same_ns = self._contract.stream(key), self._arrivals[key].same_for_ns(now_ns)
+        stream, arrivals = self._contract.stream(key), self._arrivals[key]
+        same_ns = arrivals.same_for_ns(now_ns)
         if same_ns <= stream.max_age_ns:
             return ""
         odometry = isinstance(stream.decoder, OdometryDecoder)
         motion = self._motion
         moving_ns = motion.unnoticed_for_ns(now_ns) if odometry else motion.moving_for_ns(now_ns)
-        if min(moving_ns, same_ns) <= stream.max_age_ns:
+        # The robot brakes for it and then moves no more: that is no sign of life of the sensor.
+        known = self._frozen.get(key) == arrivals.same_since_ns
+        if min(moving_ns, same_ns) <= stream.max_age_ns and not known:
             return ""
+        self._frozen[key] = arrivals.same_since_ns
         return (
             f"{key} ({stream.topic}) is frozen: the same content for {same_ns / _NS_PER_S:.2f} s, "
             f"while the robot {'should be moving' if odometry else 'moves'}"

@@ -50,24 +50,30 @@ class RobotPublishers:
     each other than the control period.
     """
 
-    def __init__(self, node: LifecycleNode, *, clock: bool) -> None:
+    def __init__(self, node: LifecycleNode, *, clock: bool, namespace: str = "") -> None:
         """Create the publishers.
 
         Args:
             node: whose publishers they are.
             clock: whether simulated time is published on /clock.
+            namespace: of the robot's topics below the node's own. With one, transforms are on
+                `tf` and `tf_static` in it, as Nav2 has them for several robots: frames keep their
+                names.
         """
+        prefix = f"{namespace}/" if namespace else ""
         self._node = node
         topics = {**_TRUTH}
         for driver in _DRIVERS.values():
             topics |= driver
         self._publishers = {
-            topic: node.create_lifecycle_publisher(kind, topic, _QOS)
+            topic: node.create_lifecycle_publisher(kind, f"{prefix}{topic}", _QOS)
             for topic, (kind, _) in topics.items()
         }
-        self._battery = node.create_lifecycle_publisher(BatteryState, "battery_state", _QOS)
+        self._battery = node.create_lifecycle_publisher(
+            BatteryState, f"{prefix}battery_state", _QOS
+        )
         self._clock = node.create_lifecycle_publisher(Clock, "/clock", _QOS) if clock else None
-        self._transforms = _transform_publishers(node)
+        self._transforms = _transform_publishers(node, prefix or "/")
         self._newest: dict[str, tuple[Sample | None, int]] = dict.fromkeys(_DRIVERS, (None, 0))
         self._ticks = 0
         self._was_charging = False
@@ -128,15 +134,15 @@ class RobotPublishers:
             self._node.destroy_lifecycle_publisher(publisher)
 
 
-def _transform_publishers(node: LifecycleNode) -> tuple[Any, Any, Any] | None:
-    """Topics /tf and /tf_static, where their message package is installed (no wheel has it)."""
+def _transform_publishers(node: LifecycleNode, prefix: str) -> tuple[Any, Any, Any] | None:
+    """Topics tf and tf_static, where their message package is installed (no wheel has it)."""
     try:
         message_type = importlib.import_module("tf2_msgs.msg").TFMessage
     except ImportError:
-        node.get_logger().info("tf2_msgs is not installed: no transforms on /tf")
+        node.get_logger().info("tf2_msgs is not installed: no transforms")
         return None
     return (
         message_type,
-        node.create_lifecycle_publisher(message_type, "/tf", _QOS),
-        node.create_lifecycle_publisher(message_type, "/tf_static", _LATCHED),
+        node.create_lifecycle_publisher(message_type, f"{prefix}tf", _QOS),
+        node.create_lifecycle_publisher(message_type, f"{prefix}tf_static", _LATCHED),
     )

@@ -1,4 +1,4 @@
-"""The simulated robot as a ROS 2 lifecycle node."""
+"""The simulated robot, or several in one scene, as a ROS 2 lifecycle node."""
 
 import sys
 import time
@@ -10,7 +10,6 @@ import numpy as np
 from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile
 from rclpy.timer import Timer
 from vla_msgs.srv import ResetSimulation
 
@@ -22,12 +21,12 @@ from vla_simulation.config import (
     CameraConfig,
     SimulationConfig,
 )
-from vla_simulation.environment import DockingEnv
 from vla_simulation.errors import SimulationError
 from vla_simulation.ros.node_main import logged, run
 from vla_simulation.ros.node_parameters import ParameterSpec, declare, values
 from vla_simulation.ros.pacing import Pacer
-from vla_simulation.ros.publishers import RobotPublishers
+from vla_simulation.ros.robots import Command, SimulatedRobot, finite_command, robot_names
+from vla_simulation.shared_world import SharedWorld
 from vla_simulation.suites import suite_names
 
 _COMMAND_TYPES = {"twist": Twist, "twist_stamped": TwistStamped}
@@ -70,6 +69,12 @@ PARAMETERS = {
         20.0,
         read_only=True,
     ),
+    "robots": ParameterSpec(
+        "",
+        "Robots in one scene, each with a station of its own: the namespaces of their topics, "
+        "separated by commas. Empty: one robot, in the node's namespace",
+        read_only=True,
+    ),
     "command_timeout_s": ParameterSpec(
         0.5, "Stop when no command came for this long (not in lock-step) [s]", 0.05, 10.0
     ),
@@ -77,7 +82,7 @@ PARAMETERS = {
 
 
 class SimulatorNode(LifecycleNode):
-    """Publishes what a robot publishes, and drives by ``cmd_vel``."""
+    """Publishes what robots publish, and drives them by ``cmd_vel``."""
 
     def __init__(self) -> None:
         super().__init__("simulator")
@@ -85,12 +90,10 @@ class SimulatorNode(LifecycleNode):
         # Never simulated time: this node makes it.
         self._wall_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._system_clock = Clock(clock_type=ClockType.SYSTEM_TIME)
-        self._env: DockingEnv | None = None
-        self._topics: RobotPublishers | None = None
+        self._world: SharedWorld | None = None
+        self._robots: tuple[SimulatedRobot, ...] = ()
         self._timer: Timer | None = None
         self._active = False
-        self._command = np.zeros(2)
-        self._command_time_s = 0.0
         self._stamp_ns = _FIRST_STAMP_NS
         self._waiting_since_s: float | None = None
         self._warned = False
@@ -107,8 +110,13 @@ class SimulatorNode(LifecycleNode):
             self._real_time_factor: float = settings["real_time_factor"]
             camera = CameraConfig(settings["image_width_px"], settings["image_height_px"])
             config = SimulationConfig(camera=camera)
-            self._env = DockingEnv(settings["suite"], render=True, config=config)
-            self._env.reset(seed=settings["seed"])
+            names = robot_names(settings["robots"])
+            if self._lock_step and len(names) > 1:
+                raise SimulationError(
+                    f"lock_step is true with {len(names)} robots, expected one: robots:=''"
+                )
+            self._world = SharedWorld(settings["suite"], len(names), config=config)
+            self._world.reset(settings["seed"])
         except VlaError as error:
             self.get_logger().error(f"cannot configure: {error}")
             self._release()
@@ -118,16 +126,25 @@ class SimulatorNode(LifecycleNode):
             or self._real_time_factor != 1.0
             or bool(self.get_parameter("use_sim_time").value)
         )
-        self._topics = RobotPublishers(self, clock=self._simulated_time)
-        self._command_subscription = self.create_subscription(
-            command_type, "cmd_vel", self._receive_command, QoSProfile(depth=10)
+        self._robots = tuple(
+            SimulatedRobot(
+                self,
+                name,
+                env,
+                command_type,
+                self._receive_command,
+                clock=self._simulated_time and number == 0,
+            )
+            for number, (name, env) in enumerate(zip(names, self._world.envs, strict=True))
         )
         self._reset_service = self.create_service(ResetSimulation, "~/reset", self._reset)
-        self.get_logger().info(
-            f"suite '{self._env.suite.name}', seed {self._env.seed}: "
-            f'"{self._env.instruction}", cmd_vel as {command_type.__name__}'
-            + (", in lock-step" if self._lock_step else "")
-        )
+        for robot in self._robots:
+            self.get_logger().info(
+                (f"{robot.name}: " if robot.name else "")
+                + f"suite '{robot.env.suite.name}', seed {robot.env.seed}: "
+                f'"{robot.env.instruction}", cmd_vel as {command_type.__name__}'
+                + (", in lock-step" if self._lock_step else "")
+            )
         return super().on_configure(state)
 
     @logged
@@ -135,9 +152,9 @@ class SimulatorNode(LifecycleNode):
         """Begin to publish and to drive."""
         result = super().on_activate(state)
         self._active = True
-        self._stop_robot()
-        if self._topics is not None:
-            self._topics.restart()
+        for robot in self._robots:
+            robot.stop()
+            robot.topics.restart()
         if self._lock_step:
             self._timer = self.create_timer(_WATCH_PERIOD_S, self._watch, clock=self._wall_clock)
             self._publish(again=True)
@@ -179,22 +196,20 @@ class SimulatorNode(LifecycleNode):
 
     def _tick(self) -> None:
         """Real time: simulate what is due; camera and scanner measure in the last period only."""
-        assert self._env is not None
-        assert self._topics is not None
+        assert self._world is not None
         now_s = time.monotonic()
         due = self._pacer.due(now_s)
         if due == 0:
             return
         timeout_s = self.get_parameter("command_timeout_s").value / self._real_time_factor
-        command = self._command
-        if now_s - self._command_time_s > timeout_s:
-            command = np.zeros(2)
+        commands = [robot.command(now_s, timeout_s) for robot in self._robots]
         try:
             for behind in range(due - 1, 0, -1):
-                self._env.advance(command)
+                self._world.advance(commands)
                 self._stamp_ns = self._tick_ns(behind)
-                self._topics.publish_samples(self._env, self._stamp_ns, self._env.samples())
-            self._env.step(command)
+                for robot in self._robots:
+                    robot.topics.publish_samples(robot.env, self._stamp_ns, robot.env.samples())
+            self._world.step(commands)
             self._stamp_ns = self._tick_ns(0)
             self._publish()
         except Exception:
@@ -211,14 +226,14 @@ class SimulatorNode(LifecycleNode):
         late_s = time.monotonic() - self._pacer.scheduled_s + behind * CONTROL_PERIOD_S
         return self._system_clock.now().nanoseconds - round(late_s * 1e9)
 
-    def _receive_command(self, message: Twist | TwistStamped) -> None:
+    def _receive_command(self, robot: SimulatedRobot, message: Command) -> None:
         if not self._active:
             return
-        twist = message.twist if isinstance(message, TwistStamped) else message
-        command = np.array([twist.linear.x, twist.angular.z])
-        if not np.isfinite(command).all():
+        command = finite_command(message)
+        if command is None:
             self.get_logger().error(
-                f"cmd_vel has {command.tolist()}, expected finite numbers: the robot stops",
+                f"cmd_vel{f' of {robot.name}' if robot.name else ''} is NaN or infinite, expected "
+                "finite numbers: the robot stops",
                 throttle_duration_sec=1.0,
             )
             command = np.zeros(2)
@@ -227,14 +242,13 @@ class SimulatorNode(LifecycleNode):
             if stamp.sec * 1_000_000_000 + stamp.nanosec == self._stamp_ns:
                 self._step_once(command)
             return
-        self._command = command
-        self._command_time_s = time.monotonic()
+        robot.tell(command)
 
     def _step_once(self, command: np.ndarray) -> None:
         """Lock-step: the awaited command is here."""
-        assert self._env is not None
+        assert self._world is not None
         try:
-            self._env.step(command)
+            self._world.step([command])
             self._stamp_ns += CONTROL_PERIOD_NS
             self._publish()
         except Exception:
@@ -258,10 +272,9 @@ class SimulatorNode(LifecycleNode):
 
     def _publish(self, *, again: bool = False) -> None:
         """Publish what is new at this tick, or else the newest of everything."""
-        assert self._env is not None
-        assert self._topics is not None
-        samples = self._env.newest_samples() if again else self._env.samples()
-        self._topics.publish(self._env, self._stamp_ns, samples)
+        for robot in self._robots:
+            samples = robot.env.newest_samples() if again else robot.env.samples()
+            robot.topics.publish(robot.env, self._stamp_ns, samples)
         self._published_s = self._waiting_since_s = time.monotonic()
         self._warned = False
 
@@ -269,16 +282,15 @@ class SimulatorNode(LifecycleNode):
         self, request: ResetSimulation.Request, response: ResetSimulation.Response
     ) -> ResetSimulation.Response:
         try:
-            if self._env is None:
+            if self._world is None:
                 raise SimulationError(f"{self.get_name()} is not configured, configure it first")
-            options: dict[str, Any] = {"suite": request.suite} if request.suite else {}
-            if request.goal != -1:
-                options["goal"] = request.goal
-            self._env.reset(seed=request.seed, options=options)
+            goal = None if request.goal == -1 else request.goal
+            self._world.reset(request.seed, request.suite, goal)
         except VlaError as error:
             response.message = str(error)
             return response
-        self._stop_robot()
+        for robot in self._robots:
+            robot.stop()
         if self._simulated_time:
             # A gap, so that nobody takes observations of two episodes for one.
             self._stamp_ns += _FIRST_STAMP_NS
@@ -287,19 +299,16 @@ class SimulatorNode(LifecycleNode):
         if self._active:
             self._publish()
         response.success = True
-        response.instruction = self._env.instruction
-        response.paraphrases = list(self._env.scene.paraphrases)
-        response.goal = self._env.scene.goal
-        response.station_count = len(self._env.scene.stations)
+        env = self._world.envs[0]
+        response.instruction = env.instruction
+        response.paraphrases = list(env.scene.paraphrases)
+        response.goal = env.scene.goal
+        response.station_count = len(env.scene.stations)
         return response
 
     def _fail(self) -> None:
         self.get_logger().error(f"the simulation failed and stops:\n{traceback.format_exc()}")
         self.trigger_deactivate()
-
-    def _stop_robot(self) -> None:
-        self._command = np.zeros(2)
-        self._command_time_s = 0.0
 
     def _stop(self) -> None:
         self._active = False
@@ -310,14 +319,14 @@ class SimulatorNode(LifecycleNode):
 
     def _release(self) -> None:
         self._stop()
-        if self._topics is not None:
-            self._topics.destroy()
-            self._topics = None
-            self.destroy_subscription(self._command_subscription)
+        if self._robots:
+            for robot in self._robots:
+                robot.destroy()
+            self._robots = ()
             self.destroy_service(self._reset_service)
-        if self._env is not None:
-            self._env.close()
-            self._env = None
+        if self._world is not None:
+            self._world.close()
+            self._world = None
 
 
 def _command_type(settings: dict[str, Any]) -> type[Twist] | type[TwistStamped]:

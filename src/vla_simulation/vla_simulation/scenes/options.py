@@ -24,12 +24,16 @@ class EpisodeOptions:
         markers: show a fiducial marker on each station.
         start: "docked" begins in the dock of the commanded station; a `Pose2D`, `world_from_base`,
             begins there; None: as drawn.
+        robot: number of the robot where several share the scene: decides its hardware and noise.
+        others: where the other robots are, `world_from_base`.
     """
 
     suite: str | None = None
     goal: int | str | None = None
     markers: bool = False
     start: str | Pose2D | None = None
+    robot: int = 0
+    others: tuple[Pose2D, ...] = ()
 
     @property
     def in_dock(self) -> bool:
@@ -59,7 +63,14 @@ class EpisodeOptions:
             raise SimulationError(
                 f"option 'start' of reset() is {start!r}, expected '{DOCKED}', a Pose2D or none"
             )
-        return cls(options.get("suite"), goal, bool(options.get("markers", False)), start)
+        return cls(
+            options.get("suite"),
+            goal,
+            bool(options.get("markers", False)),
+            start,
+            int(options.get("robot", 0)),
+            tuple(options.get("others", ())),
+        )
 
     def apply(self, scene: Scene, world_from_base: Pose2D) -> tuple[Scene, Pose2D]:
         """Change a drawn episode as asked.

@@ -1,6 +1,7 @@
 """Sets a drawn scene up in the compiled model."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from vla_simulation.scenes import scenery, station_model
 from vla_simulation.scenes.props.prop import GLOW_MATERIAL, SHADE_MATERIAL
 from vla_simulation.scenes.scene import Scene
 from vla_simulation.scenes.stations import StationLook
-from vla_simulation.world import STATIONS, WorldIndex
+from vla_simulation.world import STATIONS, WorldIndex, other_robot_name
 
 _PARKED_Z_M = -20.0
 
@@ -47,6 +48,11 @@ class Stage:
             self.show_station(number, station.look, scene.markers)
         self._set_room_surfaces(scene)
         self._set_lights(scene)
+
+    def place_others(self, poses: Sequence[Pose2D], data: mujoco.MjData) -> None:
+        """Put the bodies that stand for other robots where those are, `world_from_base`."""
+        for number, pose in enumerate(poses):
+            self._place(data, other_robot_name(number), pose)
 
     def show_station(self, number: int, look: StationLook, markers: bool = False) -> None:
         """Give a station its look: shape, colour, digit, and its marker or none."""

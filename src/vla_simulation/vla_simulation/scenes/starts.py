@@ -1,5 +1,6 @@
 """Draws where an episode starts: wherever the expert could drive to each of the stations from."""
 
+import dataclasses
 import functools
 import math
 from typing import Final
@@ -65,6 +66,20 @@ def sample_start(
     for _ in range(_STARTS_PER_SCENE):
         world_from_base = _draw(rng, scene, start, distance)
         if paths.feasible(world_from_base):
+            return world_from_base
+    return None
+
+
+def sample_start_for(
+    rng: np.random.Generator, scene: Scene, goal: int, start: StartConfig, station: StationConfig
+) -> Pose2D | None:
+    """As `sample_start`, in front of one station, and free on the way to that one alone."""
+    paths = ExpertPaths(scene, start, station)
+    lone = dataclasses.replace(scene, stations=(scene.stations[goal],), goal=0)
+    distance = rng.uniform(start.min_distance_m, start.max_distance_m)
+    for _ in range(_STARTS_PER_SCENE):
+        world_from_base = _draw(rng, lone, start, distance)
+        if paths.reaches(goal, world_from_base):
             return world_from_base
     return None
 

@@ -65,7 +65,7 @@ def measure_attention(
     chunk_policy, runner = load_checkpoint_policy(policy)
     camera = camera_of(chunk_policy.bundle.contract)
     # Asked on every tick, without latency: each look is at what the next command is based on.
-    driver = PolicyDriver(chunk_policy, latency_ticks=0, replan_steps=1)
+    driver = PolicyDriver(chunk_policy, "receding_horizon", latency_ticks=0, replan_steps=1)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -47,7 +47,7 @@ def look_at(job: ClipJob) -> list[Look]:
     """
     config = job.config
     policy, runner = load_checkpoint_policy(config.policy)
-    driver = PolicyDriver(policy, latency_ticks=0, replan_steps=1)
+    driver = PolicyDriver(policy, "receding_horizon", latency_ticks=0, replan_steps=1)
     env = DockingEnv(config.suite, config=driver.hardware)
     pictures: list[np.ndarray] = []
     try:

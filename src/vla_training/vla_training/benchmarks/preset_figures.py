@@ -10,7 +10,7 @@ import numpy as np
 
 from vla_core.bundle import PolicyBundle
 from vla_core.frames import Frame
-from vla_training.benchmarks.preset_runs import BUNDLE, EVALUATION_RECORD, PresetRun, Trials
+from vla_training.benchmarks.preset_runs import EVALUATION_RECORD, PresetRun, Trials
 from vla_training.benchmarks.untrained import random_batch
 from vla_training.evaluation.bootstrap import bootstrap_interval, mean_of
 from vla_training.evaluation.compare import compare
@@ -46,7 +46,7 @@ def run_figures(run: PresetRun, trials: Trials) -> dict[str, Any] | None:
     training, evaluation = run.training(), run.evaluation(trials)
     if training is None or evaluation is None:
         return None
-    files = (file for file in (run.folder / BUNDLE).rglob("*") if file.is_file())
+    files = (file for file in run.bundle.rglob("*") if file.is_file())
     measured = ("steps", "training_s", "samples_per_s", "peak_memory_mb", "parameters", "load")
     return {
         **{

@@ -7,29 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from vla_training.benchmarks.markdown_page import (
+    NOTHING,
+    put_between_marks,
+    table,
+    write_whole,
+)
 from vla_training.errors import BenchmarkError
 from vla_training.evaluation.conclusions import p_text
 
-BEGIN: Final = "<!-- table -->"
-END: Final = "<!-- /table -->"
 PAGE: Final = "table.md"
 PICTURE: Final = "presets.svg"
 DOCS_PICTURE: Final = f"images/{PICTURE}"
-NOTHING: Final = "–"
-
-
-def check_docs(docs: Path) -> None:
-    """See that a file can receive the table.
-
-    Raises:
-        BenchmarkError: If it does not exist or lacks the marks.
-    """
-    text = docs.read_text("utf-8") if docs.is_file() else ""
-    if not (text.count(BEGIN) == text.count(END) == 1 and text.index(BEGIN) < text.index(END)):
-        raise BenchmarkError(
-            f"--docs {docs} has no place for the table; it has to be a Markdown file with the "
-            f"lines {BEGIN} and {END}"
-        )
 
 
 def write_page(summary: Mapping[str, Any], folder: Path, docs: Path | None = None) -> None:
@@ -50,19 +39,11 @@ def write_page(summary: Mapping[str, Any], folder: Path, docs: Path | None = Non
         link = picture.relative_to(folder).as_posix() if drawn else ""
         text = markdown(summary, link)
         if docs is None:
-            _replace(folder / PAGE, text)
-            return
-        check_docs(docs)
-        before, _, rest = docs.read_text("utf-8").partition(BEGIN)
-        _replace(docs, f"{before}{BEGIN}\n{text}{END}{rest.partition(END)[2]}")
+            write_whole(folder / PAGE, text)
+        else:
+            put_between_marks(docs, text)
     except OSError as error:
         raise BenchmarkError(f"the table cannot be written: {error}") from error
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(path)
 
 
 def markdown(summary: Mapping[str, Any], picture: str = "") -> str:
@@ -80,11 +61,11 @@ def markdown(summary: Mapping[str, Any], picture: str = "") -> str:
     parts = [_caption(summary)]
     if presets:
         parts += [
-            _table([_preset_row(name, figures) for name, figures in presets.items()]),
+            table([_preset_row(name, figures) for name, figures in presets.items()]),
             *([f"![Success against the time of an inference]({picture})"] if picture else []),
             *_against(summary),
             "Every run, with Wilson's 95 % intervals over the episodes:",
-            _table([_run_row(name, figures) for name, figures in summary["runs"].items()]),
+            table([_run_row(name, figures) for name, figures in summary["runs"].items()]),
         ]
     parts += [f"Failed: {name}: {reason}" for name, reason in summary["failed"].items()]
     return "\n\n".join(parts) + "\n"
@@ -210,14 +191,7 @@ def _against(summary: Mapping[str, Any]) -> list[str]:
                 "conclusion": figures["verdict"],
             }
         )
-    return [*lines, _table(rows)]
-
-
-def _table(rows: Sequence[Mapping[str, str]]) -> str:
-    titles = list(dict.fromkeys(title for row in rows for title in row))
-    lines = [titles, ["---"] * len(titles)]
-    lines += [[row.get(title, NOTHING) for title in titles] for row in rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return [*lines, table(rows)]
 
 
 def draw(summary: Mapping[str, Any], path: Path) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +38,7 @@ class Trials:
         swap: Also with another station's sentence.
         parity_frames: On which a graph is compared with PyTorch.
         jobs: Processes of the episodes; None for one per core.
+        options: Further ones of `evaluate`.
     """
 
     suite: str = "nominal"
@@ -44,6 +46,7 @@ class Trials:
     swap: bool = False
     parity_frames: int = PARITY_FRAMES
     jobs: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class PresetRun:
         folder: Of everything that is kept of the run.
         config: Of the training.
         data: Hash of the episodes that it trains on.
+        trained_in: Folder of the run whose policy it evaluates; None for its own.
     """
 
     preset: str
@@ -63,6 +67,17 @@ class PresetRun:
     folder: Path
     config: TrainingConfig
     data: str
+    trained_in: Path | None = None
+
+    @property
+    def training_folder(self) -> Path:
+        """Where its policy comes from."""
+        return self.trained_in or self.folder
+
+    @property
+    def bundle(self) -> Path:
+        """Its policy."""
+        return self.training_folder / BUNDLE
 
     @property
     def name(self) -> str:
@@ -75,7 +90,7 @@ class PresetRun:
         Raises:
             BenchmarkError: If another training is in the folder.
         """
-        return known_training(self.config, self.data, self.folder / TRAINING_RECORD)
+        return known_training(self.config, self.data, self.training_folder / TRAINING_RECORD)
 
     def evaluation(self, trials: Trials) -> dict[str, Any] | None:
         """What these episodes found; None if they have not run."""
@@ -97,8 +112,8 @@ class PresetRun:
             BenchmarkError: If the training fails, or another one is in the folder.
             VlaError: If export or evaluation fails.
         """
-        train_apart(self.config, self.data, self.folder / TRAINING_RECORD)
-        bundle = self.folder / BUNDLE
+        train_apart(self.config, self.data, self.training_folder / TRAINING_RECORD)
+        bundle = self.bundle
         if not (bundle / MANIFEST_FILE).is_file():
             best = Path(self.config.output, BEST_FILE)
             export_bundle(
@@ -109,8 +124,14 @@ class PresetRun:
             )
         if self.evaluation(trials) is None:
             report = evaluate(
-                bundle, trials.suite, trials.episodes, swap=trials.swap, jobs=trials.jobs
+                bundle,
+                trials.suite,
+                trials.episodes,
+                swap=trials.swap,
+                jobs=trials.jobs,
+                **trials.options,
             )
+            self.folder.mkdir(parents=True, exist_ok=True)
             write_record(self.folder / EVALUATION_RECORD, report.to_dict())
 
 

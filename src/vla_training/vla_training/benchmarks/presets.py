@@ -21,13 +21,14 @@ from rich.console import Console
 from vla_core.errors import VlaError
 from vla_simulation.seeds import FIRST_HELD_OUT_SEED
 from vla_simulation.suites import load_suite
+from vla_training.benchmarks.markdown_page import check_docs
 from vla_training.benchmarks.preset_figures import (
     latencies,
     paired_figures,
     preset_figures,
     run_figures,
 )
-from vla_training.benchmarks.preset_page import check_docs, write_page
+from vla_training.benchmarks.preset_page import write_page
 from vla_training.benchmarks.preset_runs import (
     BUNDLE,
     TRAINING_RECORD,

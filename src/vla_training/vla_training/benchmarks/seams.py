@@ -23,8 +23,9 @@ from vla_simulation.config import CONTROL_PERIOD_S
 from vla_simulation.environment import DockingEnv
 from vla_simulation.seeds import FIRST_HELD_OUT_SEED
 from vla_simulation.suites import load_suite
+from vla_training.benchmarks.seam_steps import Steps
 from vla_training.errors import BenchmarkError
-from vla_training.evaluation.drivers import ENVIRONMENT_FIELDS, PolicyDriver
+from vla_training.evaluation.drivers import PolicyDriver
 from vla_training.evaluation.figures import disturbance_figures, success_figures
 from vla_training.evaluation.rollouts import EpisodeResult, run_episode
 from vla_training.evaluation.workers import load_any_policy
@@ -58,57 +59,6 @@ class SeamDriver(PolicyDriver):
         self.asked.append(buffer.action_at(env.stamp_ns))
         self.commanded.append(command)
         return command
-
-
-@dataclass(frozen=True)
-class Steps:
-    """Absolute changes from one control period to the next.
-
-    Attributes:
-        seam: (n, 2) at seams [m/s, rad/s].
-        within: (m, 2) within chunks [m/s, rad/s].
-    """
-
-    seam: np.ndarray
-    within: np.ndarray
-
-    @classmethod
-    def between(cls, values: Sequence[np.ndarray | None], sources: Sequence[int | None]) -> Steps:
-        """Steps of one episode.
-
-        Args:
-            values: (2,) per control period [m/s, rad/s]; None for none.
-            sources: Stamp of the newest chunk with a say; None where there was no action.
-        """
-        found: dict[bool, list[np.ndarray]] = {True: [], False: []}
-        newest: int | None = None
-        for index, source in enumerate(sources):
-            seam = source is not None and newest is not None and source != newest
-            before, now = values[index - 1] if index else None, values[index]
-            if before is not None and now is not None:
-                if seam:
-                    found[True].append(np.abs(now - before))
-                elif source is not None and sources[index - 1] is not None:
-                    found[False].append(np.abs(now - before))
-            newest = newest if source is None else source
-        return cls(*(np.array(found[kind]).reshape(-1, 2) for kind in (True, False)))
-
-    @classmethod
-    def joined(cls, parts: Sequence[Steps]) -> Steps:
-        """Those of several episodes."""
-        return cls(
-            np.concatenate([part.seam for part in parts]),
-            np.concatenate([part.within for part in parts]),
-        )
-
-    def figures(self) -> dict[str, Any]:
-        """The 99th percentiles by field [m/s, rad/s], and their ratio."""
-        result: dict[str, Any] = {}
-        for column, name in enumerate(ENVIRONMENT_FIELDS):
-            seam, within = _p99(self.seam[:, column]), _p99(self.within[:, column])
-            ratio = round(seam / within, 3) if seam is not None and within else None
-            result[name] = {"seam_p99": seam, "within_p99": within, "seam_over_within": ratio}
-        return result
 
 
 @dataclass(frozen=True)
@@ -290,6 +240,7 @@ def _figures(
             if without is None
             else disturbance_figures([run.result for run in without], results)
         ),
+        **_quality(results),
         "seams": len(commanded.seam),
         "starved_share": round(sum(run.starved for run in runs) / ticks, 4),
         "commanded": commanded.figures(),
@@ -297,5 +248,12 @@ def _figures(
     }
 
 
-def _p99(values: np.ndarray) -> float | None:
-    return round(float(np.percentile(values, 99)), 5) if len(values) else None
+def _quality(results: Sequence[EpisodeResult]) -> dict[str, Any]:
+    """How well the episodes that succeeded did."""
+    docked = [result for result in results if result.success]
+    found: dict[str, Any] = {"precise": sum(result.precise for result in docked)}
+    for name in ("time_s", "longitudinal_error_mm", "lateral_error_mm", "yaw_error_deg"):
+        values = np.abs([getattr(result, name) for result in docked])
+        percentiles = np.percentile(values, (50, 95)).round(3).tolist() if docked else [None, None]
+        found[name] = dict(zip(("median", "p95"), percentiles, strict=True))
+    return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final, Literal, Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
 import psutil
@@ -144,15 +145,30 @@ def choose_storage(size_bytes: int, device: torch.device) -> Storage:
     return "mapped"
 
 
+_files: WeakValueDictionary[tuple[int, ...], Tensor] = WeakValueDictionary()
+
+
 def _map(extent: Extent, spec: RowSpec) -> np.ndarray:
-    """(bytes,) uint8 of the extent's rows."""
+    """(bytes,) uint8 of the extent's rows.
+
+    A file is mapped once for all its arrays, and by torch, which closes it again: Python's maps
+    keep it open, and a data set has more files than a process may have open.
+    """
+    end = extent.offset + extent.rows * spec.row_bytes
     try:
-        size = (extent.rows * spec.row_bytes,)
-        return np.memmap(extent.path, np.uint8, "r", offset=extent.offset, shape=size)
-    except (OSError, ValueError) as error:
+        stat = extent.path.stat()
+        if stat.st_size < end:
+            raise OSError(f"it has {stat.st_size} bytes, {end} were expected")
+        identity = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        mapped = _files.get(identity)
+        if mapped is None:
+            mapped = torch.from_file(str(extent.path), size=stat.st_size, dtype=torch.uint8)
+            _files[identity] = mapped
+    except (OSError, RuntimeError) as error:
         raise DatasetError(
             f"{extent.path} cannot be mapped ({error}); delete it and convert the bags again"
         ) from error
+    return mapped.numpy()[extent.offset : end]
 
 
 class _AddressSpan:

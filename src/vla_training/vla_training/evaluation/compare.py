@@ -314,10 +314,14 @@ def _compare_suite(
 
 
 def _remarks(a: SuiteResults, b: SuiteResults) -> list[str]:
-    remarks = [
-        f"{name} differs: {a.settings[name]} for A, {b.settings[name]} for B"
+    # Through the graph there is no set latency to compare with one.
+    known = [
+        (name, a.settings[name], b.settings[name])
         for name in SETTINGS
-        if a.settings[name] != b.settings[name]
+        if a.settings.get(name) is not None and b.settings.get(name) is not None
+    ]
+    remarks = [
+        f"{name} differs: {one} for A, {other} for B" for name, one, other in known if one != other
     ]
     if not (a.held_out and b.held_out):
         remarks.append("seeds below the held-out ones: the policies may have been trained on them")

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from vla_core.action_chunks import ExecutionMode
+from vla_core.action_chunks import DEFAULT_EXECUTION_MODE, ExecutionMode
 from vla_core.chunk_policy import ChunkPolicy
 from vla_core.clearance import Surroundings, scan_points
 from vla_core.command_pipeline import CommandPipeline
@@ -77,6 +77,7 @@ class PolicyDriver:
         replan_steps: Control periods between two inferences.
         disturbances: By name, for `disturbed`.
         in_flight: Inferences that may be under way at once.
+        always: Name of a disturbance that is there whenever no other one is; empty for none.
 
     Attributes:
         sentence: What the policy is told instead of the environment's sentence, or empty.
@@ -91,11 +92,12 @@ class PolicyDriver:
     def __init__(
         self,
         policy: ChunkPolicy,
-        mode: ExecutionMode | str = ExecutionMode.RECEDING_HORIZON,
+        mode: ExecutionMode | str = DEFAULT_EXECUTION_MODE,
         latency_ticks: int = 1,
         replan_steps: int = 1,
         disturbances: Mapping[str, Disturbance] | None = None,
         in_flight: int = 1,
+        always: str = "",
     ) -> None:
         action = policy.bundle.contract.action
         if action.fields != ENVIRONMENT_FIELDS or action.period_ns != CONTROL_PERIOD_NS:
@@ -108,7 +110,7 @@ class PolicyDriver:
         self._obstacles = obstacles_of(self.hardware)
         self.sentence = ""
         self._disturbances = dict(disturbances or {})
-        self._disturbance: Disturbance | None = None
+        self._disturbance = self._disturbances[always] if always else None
         self._policy = policy
         self._latency_ns = latency_ticks * action.period_ns
         self._replan_ns = replan_steps * action.period_ns
@@ -128,11 +130,11 @@ class PolicyDriver:
     @contextmanager
     def disturbed(self, name: str) -> Iterator[None]:
         """Spoil what the policy sees meanwhile; the safety envelope goes on seeing the truth."""
-        self._disturbance = self._disturbances[name]
+        before, self._disturbance = self._disturbance, self._disturbances[name]
         try:
             yield
         finally:
-            self._disturbance = None
+            self._disturbance = before
 
     def reset(self, env: DockingEnv) -> None:
         """Forget everything: an episode of this environment begins."""

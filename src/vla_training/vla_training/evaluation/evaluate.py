@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from vla_core.action_chunks import ExecutionMode
+from vla_core.action_chunks import DEFAULT_EXECUTION_MODE, ExecutionMode
 from vla_simulation.seeds import FIRST_HELD_OUT_SEED
 from vla_simulation.suites import load_suite
 from vla_training.errors import EvaluationError
@@ -39,20 +39,24 @@ def evaluate(
     swap: bool = False,
     jobs: int | None = None,
     scheduler: str | None = None,
-    mode: ExecutionMode | str = ExecutionMode.RECEDING_HORIZON,
+    mode: ExecutionMode | str = DEFAULT_EXECUTION_MODE,
     latency_ticks: int = 1,
     replan_steps: int = 2,
     camera_px: tuple[int, int] = (640, 480),
     disturb: Sequence[str] = (),
     variant: str = "",
     in_flight: int = 1,
+    peer: str = "",
+    always: str = "",
+    sentence: str = "",
     trace: bool = False,
     progress: bool = True,
 ) -> EvaluationReport:
     """Run a driver in episodes with the seeds `seed`, `seed + 1`, ….
 
     Args:
-        policy: Folder of a bundle, training checkpoint, or the name of a driver in `DRIVERS`.
+        policy: Folder of a bundle, training checkpoint, `lerobot:` and a folder of LeRobot's, or
+            the name of a driver in `DRIVERS`.
         suite: Name of a suite.
         episodes: Number of seeds, at least 1.
         seed: First seed; seeds below the held-out ones have been trained on, and the report says
@@ -72,6 +76,10 @@ def evaluate(
         variant: Of the bundle's graph, as its manifest names them; empty for the exact one.
         in_flight: Inferences that may be under way at once, 1 to 16, as the policy node's parameter
             inference_workers.
+        peer: Environment with LeRobot, for a policy of it; empty for the one that benchmarks
+            install.
+        always: Disturbance of all runs, for a policy that was trained without a stream.
+        sentence: What the policy is told in place of every sentence; empty for the sentences.
         trace: Keep the way of every episode, for `evaluation_page`.
         progress: Whether to show a bar.
 
@@ -92,14 +100,19 @@ def evaluate(
         tuple(disturb),
         variant,
         in_flight,
+        peer=peer,
+        always=always,
+        sentence=sentence,
     )
     # Wrong names and damaged bundles are told before processes start.
     load_suite(suite)
     if config.policy not in DRIVERS:
-        check_disturbances(disturb, load_any_policy(config.policy, variant).bundle.contract)
-    elif disturb or variant:
+        names = [*disturb, *([always] if always else [])]
+        check_disturbances(names, load_any_policy(config.policy, variant, peer).bundle.contract)
+    elif disturb or variant or always or sentence:
         raise EvaluationError(
-            f"driver {config.policy} is no bundle; disturbances and variants are of bundles only"
+            f"driver {config.policy} is no bundle; disturbances, variants and sentences are of "
+            "policies only"
         )
     seeds = range(seed, seed + episodes)
     jobs = min(jobs or os.cpu_count() or 1, episodes)

@@ -32,6 +32,18 @@ def success_figures(results: Sequence[EpisodeResult]) -> dict[str, Any]:
     }
 
 
+def intervention_figures(results: Sequence[EpisodeResult]) -> dict[str, dict[str, int]]:
+    """By the safety envelope's reason: `episodes` with it, and `ticks` of all of them."""
+    reasons = sorted({reason for result in results for reason in result.interventions})
+    return {
+        reason: {
+            "episodes": sum(reason in result.interventions for result in results),
+            "ticks": sum(result.interventions.get(reason, 0) for result in results),
+        }
+        for reason in reasons
+    }
+
+
 def swap_figures(
     own: Sequence[EpisodeResult], swapped: Sequence[EpisodeResult]
 ) -> dict[str, int | float | None]:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from vla_core.action_chunks import ExecutionMode
+from vla_core.action_chunks import DEFAULT_EXECUTION_MODE
 from vla_simulation.seeds import is_held_out
 from vla_training.errors import EvaluationError
 from vla_training.evaluation.figures import (
     disturbance_figures,
+    intervention_figures,
     split_figures,
     start_bins,
     success_figures,
     swap_figures,
 )
+from vla_training.evaluation.live import LOCK_STEP, live_figures, spread
 from vla_training.evaluation.rollouts import EpisodeResult
 from vla_training.evaluation.traces import Trace
 
@@ -32,7 +31,8 @@ class EvaluationConfig:
     """What is evaluated and how.
 
     Attributes:
-        policy: Folder of a bundle, training checkpoint, or name of a driver in `DRIVERS`.
+        policy: Folder of a bundle, training checkpoint, folder of LeRobot's, or name of a driver
+            in `DRIVERS`.
         suite: Name of a suite.
         mode: How overlapping chunks become one action.
         latency_ticks: Control periods from a frame to the chunk computed from it.
@@ -42,11 +42,16 @@ class EvaluationConfig:
         disturb: Disturbances with which every seed runs again, see `disturbance`.
         variant: Of the bundle's graph; empty for the exact one.
         in_flight: Inferences that may be under way at once.
+        through: One of `live.THROUGH`.
+        peer: Environment with LeRobot; empty for the one that benchmarks install.
+        always: Disturbance of all runs, for a policy that was trained without a stream; empty for
+            none.
+        sentence: What the policy is told in place of every sentence; empty for the sentences.
     """
 
     policy: str
     suite: str = "nominal"
-    mode: str = str(ExecutionMode.RECEDING_HORIZON)
+    mode: str = str(DEFAULT_EXECUTION_MODE)
     latency_ticks: int = 1
     replan_steps: int = 2
     swap: bool = False
@@ -54,6 +59,15 @@ class EvaluationConfig:
     disturb: tuple[str, ...] = ()
     variant: str = ""
     in_flight: int = 1
+    through: str = LOCK_STEP
+    peer: str = ""
+    always: str = ""
+    sentence: str = ""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether latency is that of the running graph, and the docking action says more."""
+        return self.through != LOCK_STEP
 
 
 @dataclass(frozen=True)
@@ -92,22 +106,27 @@ class EvaluationReport:
             "first_seed": self.results[0].seed,
             "held_out": all(is_held_out(result.seed) for result in self.results),
             "mode": self.config.mode,
-            "latency_ticks": self.config.latency_ticks,
+            **({"through": self.config.through} if self.config.is_live else {}),
+            # Through the graph an inference takes as long as it takes.
+            "latency_ticks": None if self.config.is_live else self.config.latency_ticks,
             "replan_steps": self.config.replan_steps,
             **({"in_flight": self.config.in_flight} if self.config.in_flight > 1 else {}),
+            **({"always": self.config.always} if self.config.always else {}),
+            **({"sentence": self.config.sentence} if self.config.sentence else {}),
             **success_figures(self.results),
             "precise": sum(result.precise for result in self.results),
             "mated": sum(result.mated for result in self.results),
-            "longitudinal_error_mm": _spread([abs(r.longitudinal_error_mm) for r in docked]),
-            "lateral_error_mm": _spread([abs(r.lateral_error_mm) for r in docked]),
-            "yaw_error_deg": _spread([abs(r.yaw_error_deg) for r in docked]),
-            "time_to_dock_s": _spread([r.time_s for r in docked]),
-            "contact_speed_mps": _spread(
+            "longitudinal_error_mm": spread([abs(r.longitudinal_error_mm) for r in docked]),
+            "lateral_error_mm": spread([abs(r.lateral_error_mm) for r in docked]),
+            "yaw_error_deg": spread([abs(r.yaw_error_deg) for r in docked]),
+            "time_to_dock_s": spread([r.time_s for r in docked]),
+            "contact_speed_mps": spread(
                 [r.contact_speed_mps for r in docked if r.contact_speed_mps is not None]
             ),
             "collisions": outcomes.count("collision"),
             "timeouts": outcomes.count("timeout"),
             "wrong_station": sum(result.wrong_station for result in self.results),
+            "interventions": intervention_figures(self.results),
             "by_naming": split_figures(self.results, lambda result: result.naming),
             "by_station_count": split_figures(
                 self.results, lambda result: str(result.station_count)
@@ -115,6 +134,7 @@ class EvaluationReport:
             "by_start": start_bins(self.results),
             **(swap_figures(self.results, self.swapped) if self.config.swap else {}),
             **({"disturbed": self._disturbed_figures()} if self.config.disturb else {}),
+            **({"live": live_figures(self.results)} if self.config.is_live else {}),
             "duration_s": round(self.duration_s, 2),
             "records": [result.to_dict() for result in self.results],
             **(
@@ -159,23 +179,15 @@ def write_json(report: dict[str, Any], path: Path) -> None:
         raise EvaluationError(f"report {path} cannot be written: {error}") from error
 
 
-def _spread(values: Sequence[float]) -> dict[str, float | None]:
-    """Median and 95th percentile; None where there is no value."""
-    if not values:
-        return {"median": None, "p95": None}
-    median, p95 = (float(np.percentile(values, q)) for q in (50, 95))
-    return {"median": round(median, 4), "p95": round(p95, 4)}
-
-
 def summary_table(report: EvaluationReport) -> list[tuple[str, str]]:
     """The figures of a report as rows of name and text, for a terminal."""
     values = report.to_dict()
 
     def both(name: str, digits: int) -> str:
-        spread = values[name]
-        if spread["median"] is None:
+        found = values[name]
+        if found["median"] is None:
             return "-"
-        return f"{spread['median']:.{digits}f} median, {spread['p95']:.{digits}f} p95"
+        return f"{found['median']:.{digits}f} median, {found['p95']:.{digits}f} p95"
 
     rows = [
         ("docked", _rate_text(values)),
@@ -199,6 +211,19 @@ def summary_table(report: EvaluationReport) -> list[tuple[str, str]]:
             ("both sentences right", f"{values['both_right']} of {pairs} pairs"),
             ("same station twice", f"{values['same_station_twice']} of {pairs} pairs"),
             ("left out (one station)", f"{values['swap_left_out']}"),
+        ]
+    if report.config.is_live:
+        live = values["live"]
+        codes = ", ".join(f"{count} x {code}" for code, count in live["error_codes"].items())
+        rows += [
+            ("the action reports docked", f"{live['reported_successes']}"),
+            (
+                "  against the simulator",
+                f"{live['reported_not_docked']} reported but not docked, "
+                f"{live['docked_not_reported']} docked but not reported",
+            ),
+            ("  result codes", codes),
+            ("retries, graph restarts", f"{live['retries']}, {live['graph_restarts']}"),
         ]
     rows += [
         (name, f"{_rate_text(part)}, costs {part['cost_points']:.1f} points")

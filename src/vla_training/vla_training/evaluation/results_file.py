@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from vla_training.errors import EvaluationError
+from vla_training.evaluation.live import LOCK_STEP
 
-SETTINGS: Final = ("mode", "latency_ticks", "replan_steps")
+SETTINGS: Final = ("through", "mode", "latency_ticks", "replan_steps")
 """How a policy is run; a comparison of policies keeps them equal."""
 
 _NEEDED: Final = {
@@ -88,7 +89,7 @@ def _suite_results(report: Mapping[str, Any], source: str) -> SuiteResults:
             policy=str(report["policy"]),
             suite=str(report["suite"]),
             held_out=bool(report["held_out"]),
-            settings={name: report.get(name) for name in SETTINGS},
+            settings={"through": LOCK_STEP} | {n: report[n] for n in SETTINGS if n in report},
             records=records,
             report=report,
         )

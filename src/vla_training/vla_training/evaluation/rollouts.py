@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from vla_simulation.environment import DockingEnv
 from vla_simulation.truth import Truth
 from vla_training.evaluation.drivers import Driver
+from vla_training.evaluation.live import LiveFacts
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class EpisodeResult:
         start_heading_deg: Of the robot, off the approach axis.
         inferences: How often the policy was asked.
         interventions: Ticks by reason for which the safety envelope changed the command.
+        live: What the docking action said, of an episode through the live graph.
     """
 
     seed: int
@@ -69,13 +71,26 @@ class EpisodeResult:
     inferences: int
     interventions: dict[str, int]
     disturbance: str = ""
+    live: LiveFacts | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can say it, rounded to what means something."""
-        return {
-            name: round(value, 4) if isinstance(value, float) else value
-            for name, value in asdict(self).items()
-        }
+        fields = _rounded(asdict(self))
+        if self.live is None:
+            del fields["live"]
+        else:
+            fields["live"] = _rounded(fields["live"])
+        return fields
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> EpisodeResult:
+        """What `to_dict` gave.
+
+        Raises:
+            TypeError: If a field is missing or unknown.
+        """
+        live = fields.get("live")
+        return cls(**{**fields, "live": None if live is None else LiveFacts(**live)})
 
 
 def run_episode(
@@ -141,6 +156,13 @@ def run_episode(
         inferences=driver.inferences,
         interventions=dict(driver.interventions),
     )
+
+
+def _rounded(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: round(value, 4) if isinstance(value, float) else value
+        for name, value in fields.items()
+    }
 
 
 def _is_over(truth: Truth, time_limit_s: float) -> bool:

@@ -20,6 +20,7 @@ from vla_training.errors import EvaluationError
 from vla_training.evaluation.classical import FiducialDriver, ScanMatchingDriver
 from vla_training.evaluation.disturbance import make_disturbances
 from vla_training.evaluation.drivers import Driver, ExpertDriver, PolicyDriver
+from vla_training.evaluation.lerobot_policy import is_lerobot, load_lerobot_policy
 from vla_training.evaluation.report import EvaluationConfig
 from vla_training.evaluation.rollouts import EpisodeResult, run_episode
 from vla_training.evaluation.traces import Trace, Tracer
@@ -76,33 +77,42 @@ def make_driver(config: EvaluationConfig) -> Driver:
     """
     if config.policy in DRIVERS:
         return DRIVERS[config.policy](config)
-    policy = load_any_policy(config.policy, config.variant)
-    return PolicyDriver(
+    policy = load_any_policy(config.policy, config.variant, config.peer)
+    always = (config.always,) if config.always else ()
+    driver = PolicyDriver(
         policy,
         config.mode,
         config.latency_ticks,
         config.replan_steps,
-        make_disturbances(config.disturb, policy.bundle.contract, config.suite),
+        make_disturbances((*config.disturb, *always), policy.bundle.contract, config.suite),
         config.in_flight,
+        config.always,
     )
+    driver.sentence = config.sentence
+    return driver
 
 
-def load_any_policy(path: str, variant: str = "") -> ChunkPolicy:
-    """The policy of a bundle's folder or of a training checkpoint.
+def load_any_policy(path: str, variant: str = "", peer: str = "") -> ChunkPolicy:
+    """The policy of a bundle's folder, of a training checkpoint or of LeRobot.
 
     Args:
-        path: Of either.
+        path: Of a bundle or a checkpoint; `lerobot:` and a folder for one of LeRobot's.
         variant: Of a bundle's graph; empty for the exact one.
+        peer: Environment with LeRobot; empty for the one that benchmarks install.
 
     Raises:
         BundleError: If the bundle cannot be loaded.
         TrainingError: If the checkpoint cannot be loaded.
-        EvaluationError: If a variant of a checkpoint is asked for.
+        EvaluationError: If a variant of another policy than a bundle is asked for, or LeRobot's
+            cannot be loaded.
+        BenchmarkError: If LeRobot is not in its environment.
     """
+    if variant and (is_checkpoint(path) or is_lerobot(path)):
+        raise EvaluationError(f"{path} is no bundle; variants are of bundles, see `vla export`")
+    if is_lerobot(path):
+        return load_lerobot_policy(path, peer)
     if not is_checkpoint(path):
         return load_policy(PolicyBundle.load(path, variant=variant))
-    if variant:
-        raise EvaluationError(f"{path} is a checkpoint; variants are of bundles, see `vla export`")
     from vla_training.evaluation.checkpoint_policy import load_checkpoint_policy
 
     return load_checkpoint_policy(path)[0]

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
+from vla_core.action_chunks import DEFAULT_EXECUTION_MODE
 from vla_core.contract import Contract
 from vla_simulation.config import CONTROL_PERIOD_NS, CONTROL_PERIOD_S
 from vla_simulation.suite_mix import SuiteMix
@@ -39,7 +40,7 @@ class PolicyChoice:
 
     path: str
     digest: str
-    mode: str = "receding_horizon"
+    mode: str = str(DEFAULT_EXECUTION_MODE)
     latency_ticks: int = 1
     replan_steps: int = 2
 

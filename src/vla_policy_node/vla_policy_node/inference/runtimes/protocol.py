@@ -41,6 +41,10 @@ class Runtime(Protocol):
         """
         ...
 
+    def problem(self) -> str:
+        """Why an inference would fail now; empty if nothing is known that speaks against it."""
+        ...
+
     def close(self) -> None:
         """Give back what the runtime holds."""
         ...

@@ -67,6 +67,10 @@ class TorchRuntime:
             raise PolicyError(f"policy {self.bundle.path} was closed, expected no more frames")
         return self._policy(frame, instruction)
 
+    def problem(self) -> str:
+        """Empty: what computes here fails when it is asked."""
+        return ""
+
     def close(self) -> None:
         """Give the model back."""
         self._policy = None

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import numpy.typing as npt
 from websockets.exceptions import WebSocketException
+from websockets.protocol import State
 from websockets.sync.client import ClientConnection, connect
 
 from vla_core.bundle import PolicyBundle
@@ -97,6 +98,15 @@ class RemoteRuntime:
                 raise
             answer = self._ask(question, deadline_s)
         return chunk_of(answer, self.bundle.contract, self._who)
+
+    def problem(self) -> str:
+        """That the link was lost since the last answer; empty if that is long ago."""
+        link = self._link
+        in_use = time.monotonic() - self._used_s <= _IDLE_S
+        if link is None or not in_use or link.state is State.OPEN:
+            return ""
+        self.close()
+        return f"{self._who}: the link was lost"
 
     def close(self) -> None:
         """End the link."""

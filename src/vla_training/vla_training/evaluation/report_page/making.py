@@ -45,6 +45,7 @@ def write_report(
     work = [
         ClipJob(report.config, result)
         for report in reports.values()
+        if not report.config.is_live  # driven again, in lock-step, it would be another episode
         for result in choose_failures(report.results, MOST_CLIPS)
     ]
     clips: dict[str, list[Clip]] = {suite: [] for suite in reports}

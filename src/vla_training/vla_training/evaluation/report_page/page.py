@@ -83,7 +83,7 @@ def _head(report: EvaluationReport, values: Mapping[str, Mapping[str, Any]]) -> 
         f"seeds {results[0].seed} to {results[-1].seed}"
         + (", held out from training" if held_out else ", not held out from training"),
         f"{config.mode.replace('_', ' ')}, inference every {config.replan_steps} ticks, "
-        f"latency {config.latency_ticks} ticks",
+        + ("live ROS graph" if config.is_live else f"latency {config.latency_ticks} ticks"),
         f"vla_training {__version__}",
     )
     return f'<p class="quiet">{escape(" · ".join(facts))}</p>'

@@ -1,0 +1,1 @@
+"""Evaluation through the live ROS graph: the episodes of lock-step, driven by the real nodes."""
