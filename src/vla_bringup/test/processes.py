@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import psutil
+import rclpy
 
 VLA = [sys.executable, "-m", "vla_bringup.cli"]
 
@@ -86,7 +87,7 @@ class Program:
             time.sleep(0.05)
         return self.process.returncode
 
-    def orphans(self, timeout_s: float = 8.0) -> list[str]:
+    def orphans(self, timeout_s: float = 30.0) -> list[str]:
         """Command lines of what is still running of it after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while True:
@@ -108,6 +109,21 @@ class Program:
         for process in self._family:
             if _is_running(process):
                 process.kill()
+
+
+def wait_for_nodes(domain: int, name: str, count: int = 1, timeout_s: float = 30.0) -> None:
+    """Wait until so many nodes of a name are in the graph."""
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=domain)
+    node = rclpy.create_node("waiting", context=context)
+    deadline = time.monotonic() + timeout_s
+    try:
+        while node.get_node_names().count(name) < count:
+            assert time.monotonic() < deadline, f"no {count} x {name}: {node.get_node_names()}"
+            time.sleep(0.05)
+    finally:
+        node.destroy_node()
+        context.shutdown()
 
 
 def _is_running(process: psutil.Process) -> bool:

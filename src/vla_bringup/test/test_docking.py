@@ -30,7 +30,7 @@ def test_up_docks_records_and_ends(vla, tmp_path):
         f"record_directory:={tmp_path / 'bags'}",
         "shutdown_when_done:=true",
     )
-    assert program.wait(90) == 0, program.output + program.errors
+    assert program.wait(150) == 0, program.output + program.errors
     assert program.orphans() == []
     docked = re.search(
         r"docked in [\d.]+ s: ([+-][\d.]+) mm along, ([+-][\d.]+) mm", program.output
@@ -47,7 +47,7 @@ def test_dock_and_undock_verbs_in_a_namespace(vla):
     graph = vla("up", "dock", "namespace:=robot_1", "seed:=1000007")
     graph.wait_for("all active")
     client = vla("dock", "park on the white charger", "--namespace", "robot_1", "--json")
-    assert client.wait(60) == 0, client.output + client.errors
+    assert client.wait(120) == 0, client.output + client.errors
     result = json.loads(client.output)
     assert result["success"]
     assert result["error_code"] == 0
@@ -55,7 +55,7 @@ def test_dock_and_undock_verbs_in_a_namespace(vla):
     assert 0.0 < result["contact_speed_mps"] < 0.1
 
     client = vla("undock", "--namespace", "robot_1", "--distance", "0.4", "--json")
-    assert client.wait(60) == 0, client.output + client.errors
+    assert client.wait(120) == 0, client.output + client.errors
     result = json.loads(client.output)
     assert result["success"]
     assert result["backed_m"] == pytest.approx(0.4, abs=0.05)
@@ -64,7 +64,7 @@ def test_dock_and_undock_verbs_in_a_namespace(vla):
 def test_demo_leaves_table_pictures_and_bags(vla, tmp_path):
     out = tmp_path / "demo"
     program = vla("demo", "--runs", "1", "--out", out)
-    assert program.wait(170) == 0, program.output + program.errors
+    assert program.wait(250) == 0, program.output + program.errors
     assert program.orphans() == []
     results = json.loads((out / "results.json").read_text())
     assert results["episodes"] == results["docked"] == 1
@@ -89,7 +89,7 @@ def test_demo_that_is_stopped_leaves_nothing_running(vla, tmp_path, signum, code
     assert len(program.descendants()) >= 5
     program.signal(signum)
     assert program.wait(60) == code
-    assert program.orphans(timeout_s=20.0) == []
+    assert program.orphans(timeout_s=40.0) == []
 
 
 def test_demo_spares_a_folder_of_others(vla, tmp_path):

@@ -20,7 +20,9 @@ from documentation import (
 )
 
 from vla_bringup import cli
+from vla_bringup.evaluation_arguments import evaluation_command
 from vla_bringup.graph import GRAPHS
+from vla_core.errors import VlaError
 
 VERBS = [verb for verbs in cli.GROUPS.values() for verb in verbs]
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -43,10 +45,19 @@ def complain(page, words, problem):
     return f"{page.relative_to(ROOT)}: `{' '.join(words)}`: {problem}"
 
 
-def unknown_arguments(graph, words):
-    """Launch arguments that the graph does not take."""
-    known = {argument.name for argument in GRAPHS[graph].arguments}
-    return [word for word in words if ":=" in word and word.partition(":=")[0] not in known]
+def mistake_in(graph, words):
+    """What is wrong with launch arguments, values included; empty where nothing is.
+
+    A file that the reader makes does not exist here.
+    """
+    values = dict(word.split(":=", 1) for word in words if ":=" in word)
+    if "params_file" in values:
+        values["params_file"] = str(ROOT / "pyproject.toml")
+    try:
+        evaluation_command(values) if graph == "evaluate" else GRAPHS[graph].from_values(values)
+    except VlaError as error:
+        return str(error)
+    return ""
 
 
 def test_every_vla_command_is_accepted(capsys):
@@ -61,8 +72,8 @@ def test_every_vla_command_is_accepted(capsys):
                 usage = capsys.readouterr().err.strip().splitlines()[-1]
                 problems.append(complain(page, words, usage))
             continue
-        if parsed.verb == "up" and unknown_arguments(parsed.graph, parsed.arguments):
-            problems.append(complain(page, words, "unknown launch argument"))
+        if parsed.verb == "up" and (mistake := mistake_in(parsed.graph, parsed.arguments)):
+            problems.append(complain(page, words, mistake))
     assert not problems, "\n".join(problems)
 
 
@@ -73,8 +84,9 @@ def test_every_ros2_launch_is_accepted():
     assert len(found) > 3
     for page, words in found:
         graph = words[3].removesuffix(".launch.py")
-        assert graph in GRAPHS, complain(page, words, "no such launch file")
-        assert not unknown_arguments(graph, words[4:]), complain(page, words, "unknown argument")
+        assert graph in (*GRAPHS, "evaluate"), complain(page, words, "no such launch file")
+        mistake = mistake_in(graph, words[4:])
+        assert not mistake, complain(page, words, mistake)
 
 
 def test_every_make_target_exists():

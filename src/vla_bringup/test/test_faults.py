@@ -4,9 +4,9 @@ import os
 import queue
 import signal
 import socket
-import time
 
 import pytest
+from processes import wait_for_nodes
 
 from vla_bringup.graph import NodeSpec
 from vla_bringup.graph_exit import describe_exit
@@ -90,7 +90,7 @@ def test_domain_in_use(vla, domain, record_to):
 def test_domain_in_use_by_nodes_that_others_started(vla, start, domain, record_to):
     expert = NodeSpec("vla_simulation", "expert_node", "vla_recorder")  # of the same name
     start(*node_command(expert))
-    time.sleep(3.0)
+    wait_for_nodes(domain, "vla_recorder")
     assert_refused(vla(*IDLE, record_to), f"ROS_DOMAIN_ID={domain} is in use: /vla_recorder")
 
 
@@ -135,7 +135,7 @@ def test_stopped(vla, record_to, signum, code):
     program = vla(*SIMULATED, record_to)
     program.wait_for(ALL_ACTIVE)
     program.signal(signum)
-    assert program.wait(30) == code
+    assert program.wait(60) == code
     assert program.errors == ""
     assert program.orphans() == []
 
@@ -144,7 +144,7 @@ def test_stopped_while_starting(vla, record_to):
     program = vla(*SIMULATED, record_to)
     program.wait_for("simulator started")
     program.signal(signal.SIGINT)
-    assert program.wait(30) == 130
+    assert program.wait(60) == 130
     assert program.orphans() == []
 
 
@@ -154,7 +154,7 @@ def test_killed(vla, record_to):
     assert len(program.descendants()) >= 4
     program.process.kill()
     assert program.wait() == -signal.SIGKILL
-    assert program.orphans(timeout_s=15.0) == []
+    assert program.orphans(timeout_s=40.0) == []
 
 
 def test_policy_and_its_helpers_end_with_a_killed_policy_node(vla, bundle):

@@ -14,8 +14,10 @@ from vla_bringup.faults.scan_marker import MARKER_M
 from vla_bringup.resources import default_policy
 from vla_core import keys
 from vla_core.errors import PolicyError
+from vla_policy_node.errors import WorkerError
 from vla_policy_node.inference.runtimes import load_runtime
 from vla_policy_node.inference.worker import WorkerSpec, blank_frame
+from vla_policy_node.inference.worker_process import WorkerProcess
 
 TIMEOUT_S = 20.0
 
@@ -46,7 +48,16 @@ def test_the_marked_policy_is_the_policy_except_at_its_markers(tmp_path):
         marked.infer(with_range(0, MARKER_M), "dock")
     with pytest.raises(PolicyError, match=r"got shape \(1, 9, 2\), expected \(1, 10, 2\)"):
         marked.infer(with_range(-1, MARKER_M), "dock")
-    marked.infer(with_range(1, MARKER_M), "dock")
+    marked.infer(with_range(2, MARKER_M), "dock")
+    worker = WorkerProcess(WorkerSpec(marked.bundle.path, "onnx", 1))
+    try:
+        worker.wait_until_ready(TIMEOUT_S)
+        assert not worker.infer(with_range(2, MARKER_M), "dock", TIMEOUT_S).error
+        with pytest.raises(WorkerError, match=r"gave no answer for 0\.5 s"):
+            worker.infer(with_range(1, MARKER_M), "dock", 0.5)
+    finally:
+        worker.kill()
+        worker.stop()
 
 
 @pytest.fixture

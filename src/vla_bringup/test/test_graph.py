@@ -1,19 +1,21 @@
 """The graph description, its arguments, and the command lines made of it."""
 
-from importlib import import_module
+from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
 import yaml
 from ament_index_python.packages import get_packages_with_prefixes
 
-from vla_bringup import cli
 from vla_bringup.evaluation_arguments import evaluation_command
 from vla_bringup.graph import GRAPHS, OnExit, dock_graph, record_graph
 from vla_bringup.graph_arguments import DOCK_ARGUMENTS, GraphError, GraphOptions
 from vla_bringup.node_process import node_command
 from vla_bringup.preflight import PreflightError, check_graph
 from vla_bringup.process_manager import GraphManager
+from vla_bringup.resources import default_contract
+from vla_bringup.verbs import evaluate
+from vla_core.contract import Contract
 
 
 def names(graph):
@@ -125,28 +127,44 @@ def test_gazebo_takes_the_simulator_s_place():
     assert names(build("sim", sim="gazebo")) == names(graph)[3:6]
     assert not GraphOptions().simulated_time
     for contradiction in ({"namespace": "robot_1"}, {"driver": "expert"}):
-        with pytest.raises(GraphError, match="use sim:=mujoco|needs sim:=mujoco"):
+        with pytest.raises(GraphError, match=r"use sim:=mujoco|needs sim:=mujoco"):
             build("record", **{"sim": "gazebo", "driver": "none"} | contradiction)
+
+
+def test_the_bridge_carries_what_the_contract_names():
+    graph = build("dock", sim="gazebo")
+    contract = Contract.load(default_contract())
+    file = Path(graph.node("ros_gz_bridge").parameters["config_file"])
+    carried = {entry["ros_topic_name"]: entry for entry in yaml.safe_load(file.read_text())}
+    for stream in contract.streams:
+        entry = carried[stream.topic]
+        assert (entry["ros_type_name"], entry["direction"]) == (stream.type, "GZ_TO_ROS")
+    command = carried[contract.action.topic]
+    assert (command["ros_type_name"], command["direction"]) == (contract.action.type, "ROS_TO_GZ")
+    assert carried["battery_state"]["ros_type_name"] == "sensor_msgs/msg/BatteryState"
+    assert carried["/clock"]["direction"] == "GZ_TO_ROS"
 
 
 def test_gazebo_that_is_not_installed_is_one_line():
     graph = build("sim", sim="gazebo")
     if "ros_gz_sim" in get_packages_with_prefixes():
         pytest.skip("Gazebo is installed")
-    with pytest.raises(PreflightError, match="sim:=gazebo needs .*ros_gz_sim.*apt-get install"):
+    with pytest.raises(PreflightError, match=r"sim:=gazebo needs .*ros_gz_sim.*apt-get install"):
         check_graph(graph, GraphOptions(sim="gazebo"))
 
 
 def test_evaluation_is_the_command_of_the_same_name():
-    modules = {"evaluate": import_module("vla_bringup.verbs.evaluate")}
-    parser = cli.build_parser(modules)
-    parsed = parser.parse_args(evaluation_command({})[3:])
-    defaults = parser.parse_args(["evaluate", "--mode", "ros"])
+    parser = ArgumentParser()
+    evaluate.add_arguments(parser)
+    command = evaluation_command({})
+    assert command[1:4] == ["-m", "vla_bringup.cli", "evaluate"]
+    parsed = parser.parse_args(command[4:])
+    defaults = parser.parse_args(["--mode", "ros"])
     assert parsed.json == Path("out/evaluation.json")
     parsed.json = None
     assert vars(parsed) == vars(defaults)
     given = {"suite": "nominal wide_start", "swap": "True", "report": "page.html", "seed": "7"}
-    parsed = parser.parse_args(evaluation_command(given)[3:])
+    parsed = parser.parse_args(evaluation_command(given)[4:])
     assert (parsed.suite, parsed.swap) == (["nominal", "wide_start"], True)
     assert (parsed.report, parsed.seed) == (Path("page.html"), 7)
     with pytest.raises(GraphError) as caught:

@@ -22,16 +22,21 @@ def unfinished(tmp_path):
     writer.add_topic(RecordedTopic("/site", MessageDefinitions().find("std_msgs/msg/String")))
     for stamp_ns in range(1, MESSAGES + 1):
         writer.write("/site", stamp_ns, b"\0\1\0\0\5\0\0\0hall\0")
-    deadline_s = time.monotonic() + 10.0
-    empty = (tmp_path / "live" / "live.mcap").stat().st_size
-    while (tmp_path / "live" / "live.mcap").stat().st_size <= empty:
-        assert time.monotonic() < deadline_s
-        time.sleep(0.02)
+    wait_until(lambda: writer.written_messages == MESSAGES)
+    due_s = writer._next_flush_s
+    wait_until(lambda: writer._next_flush_s > due_s)
     (tmp_path / "bags").mkdir()
     shutil.copytree(tmp_path / "live", tmp_path / "bags" / "cut")
     writer.finish({})
     assert writer.wait(10.0)
     return tmp_path / "bags" / "cut"
+
+
+def wait_until(condition):
+    deadline_s = time.monotonic() + 20.0
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
 
 
 def test_repair_and_judge(unfinished, capsys):

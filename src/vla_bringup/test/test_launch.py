@@ -191,7 +191,7 @@ def test_an_evaluation_runs_and_ends(launch, tmp_path):
     assert json.loads(report.read_text())["episodes"] == 1
     program = launch("evaluate.launch.py", "policy:=/nowhere", "mode:=lock_step")
     assert program.wait(60) == 1
-    assert "evaluation ended" in program.output
+    assert "evaluation failed with exit code" in program.output
 
 
 @needs_ros2

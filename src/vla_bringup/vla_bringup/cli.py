@@ -17,7 +17,7 @@ from vla_core.errors import VlaError
 # Every verb is a module of this name, with _ for -, in vla_bringup.verbs with HELP, add_arguments()
 # and run().
 GROUPS: Final = {
-    "run": ("demo", "up", "dock", "undock", "teleop", "sim", "serve"),
+    "run": ("demo", "up", "dock", "undock", "teleop", "reset", "sim", "serve"),
     "data": (
         "collect",
         "rollout",
@@ -34,6 +34,7 @@ GROUPS: Final = {
         "sweep",
         "dagger",
         "export",
+        "calibrate",
         "evaluate",
         "compare",
         "correlate",

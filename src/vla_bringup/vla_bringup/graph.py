@@ -188,6 +188,7 @@ def _node(
         name=name,
         namespace=options.namespace,
         parameters={"use_sim_time": options.simulated_time, **parameters},
+        parameter_files=(str(options.params_file),) if options.params_file else (),
         remappings=_shared_topics(options),
         lifecycle=True,
         order=order,

@@ -33,6 +33,7 @@ class GraphOptions:
     instruction: str = ""
     policy: Path = field(default_factory=default_policy)
     contract: Path = field(default_factory=default_contract)
+    params_file: Path | None = None
     namespace: str = ""
     use_sim_time: bool = False
     record: bool = False
@@ -109,6 +110,8 @@ def _convert(argument: Argument, text: str) -> object:
         if not text:
             raise ValueError("expected a path")
         return Path(text).expanduser().absolute()
+    if argument.name == "params_file":
+        return _file(text)
     if argument.name == "namespace":
         return _namespace(text)
     if argument.name == "robots":
@@ -125,6 +128,15 @@ def _namespace(text: str) -> str:
                 "starting with a digit"
             )
     return "".join(f"/{part}" for part in parts)
+
+
+def _file(text: str) -> Path | None:
+    if not text:
+        return None
+    path = Path(text).expanduser().absolute()
+    if not path.is_file():
+        raise ValueError("there is no such file; expected a ROS parameter file (YAML)")
+    return path
 
 
 def _robots(text: str) -> str:
@@ -147,6 +159,11 @@ def _arguments(*own: Argument, seed: int) -> tuple[Argument, ...]:
         ),
         *own,
         Argument("contract", str(default_contract()), "Contract of the robot (YAML file)"),
+        Argument(
+            "params_file",
+            "",
+            "ROS parameter file (YAML) for the nodes; what the launch arguments say counts first",
+        ),
         Argument(
             "namespace",
             "",

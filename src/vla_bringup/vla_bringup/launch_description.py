@@ -71,7 +71,7 @@ def node_action(spec: NodeSpec) -> Node:
         name=spec.name,
         namespace=spec.namespace,
         exec_name=spec.name,
-        parameters=[dict(spec.parameters)],
+        parameters=[*spec.parameter_files, dict(spec.parameters)],
         remappings=list(spec.remappings),
         arguments=list(spec.arguments),
         ros_arguments=["--log-level", spec.log_level],

@@ -38,6 +38,8 @@ def node_command(spec: NodeSpec) -> list[str]:
         command += ["-r", f"__ns:={spec.namespace}"]
     for source, target in spec.remappings:
         command += ["-r", f"{source}:={target}"]
+    for file in spec.parameter_files:
+        command += ["--params-file", file]
     for name, value in spec.parameters.items():
         command += ["-p", f"{name}:={parameter_text(value)}"]
     return [*command, "--log-level", spec.log_level]

@@ -27,6 +27,7 @@ class NodeSpec:
         name: node name.
         namespace: ROS namespace, empty or starting with a slash.
         parameters: parameter values by name.
+        parameter_files: ROS parameter files that count where `parameters` say nothing.
         remappings: pairs (from, to).
         arguments: of the executable, before those of ROS.
         environment: variables beside those of this process.
@@ -41,6 +42,7 @@ class NodeSpec:
     name: str
     namespace: str = ""
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    parameter_files: tuple[str, ...] = ()
     remappings: tuple[tuple[str, str], ...] = ()
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -6,6 +6,7 @@
     vocabulary.json  the words it knows
     policy_*.onnx    faster variants of the graph, if any were worth keeping
     sentence_encoder.onnx, tokenizer.json   the language model, of policies that have one
+    novelty.npz      what training frames look like to it, of policies that were calibrated
     manifest.json    where it comes from, and SHA-256 of all of the above
 
 Nothing in it is ever unpickled or executed but the graph.

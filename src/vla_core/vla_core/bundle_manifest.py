@@ -36,6 +36,8 @@ class BundleManifest:
         files: SHA-256 (hex) of every file of the bundle but the manifest, by name.
         variants: smaller or faster forms of the graph that were tried, by name: `kept`, whether
             the bundle holds it; `file`, its name if so; `reason`, and what was measured.
+        confidence: how the features of its graph are laid out, and what calibration found: limits,
+            rates of misses and false alarms. Empty without features; see `vla_core.confidence`.
         extra: whatever else its author noted.
     """
 
@@ -50,6 +52,7 @@ class BundleManifest:
     parity_error: float | None = None
     evaluation: dict[str, Any] = field(default_factory=dict)
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    confidence: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -136,7 +139,7 @@ def _problem(values: Mapping[str, Any]) -> str | None:
     for name in ("created", "contract_hash", "preset", "git_revision"):
         if not isinstance(values.get(name, ""), str):
             return f"{name} is no text"
-    for name in ("evaluation", "variants", "extra", "files"):
+    for name in ("evaluation", "variants", "confidence", "extra", "files"):
         if not isinstance(values.get(name, {}), dict):
             return f"{name} is no mapping"
     if not isinstance(values.get("datasets", []), (list, tuple)):

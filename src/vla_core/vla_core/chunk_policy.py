@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vla_core import keys
+from vla_core.confidence import load_novelty
 from vla_core.errors import PolicyError
 from vla_core.frames import Frame
 
@@ -23,6 +24,8 @@ class ChunkPolicy:
 
     Attributes:
         bundle: the policy.
+        distances: (G,) float32, how far the features of its last frame are from training, see
+            `confidence.NoveltyModel`; None if nothing measures it.
     """
 
     def __init__(
@@ -30,6 +33,7 @@ class ChunkPolicy:
         bundle: PolicyBundle,
         run: Callable[[Feeds], np.ndarray],
         encode: Callable[[str], np.ndarray] | None = None,
+        features: Callable[[], np.ndarray | None] | None = None,
     ) -> None:
         """Join a bundle and a runtime.
 
@@ -38,8 +42,10 @@ class ChunkPolicy:
             run: the graph: feeds by input name to actions (1, H, A) [m/s, rad/s]. See `feeds`.
             encode: a sentence to its vector, of a bundle with a language model, see
                 `sentence_encoder.load_sentence_encoder`; None for word numbers.
+            features: gives the features (1, F) of what was run last; None if the runtime has none.
 
         Raises:
+            BundleError: if the bundle's statistics of features are damaged.
             PolicyError: if the bundle has a language model and `encode` is missing.
         """
         if encode is None and bundle.encoder_path is not None:
@@ -52,6 +58,9 @@ class ChunkPolicy:
         self._encode = encode or bundle.vocabulary.encode
         self._sentence: str | None = None
         self._told = self._encode("")
+        self._features = features
+        self._novelty = None if features is None else load_novelty(bundle)
+        self.distances: np.ndarray | None = None
 
     def feeds(self, frame: Frame, instruction: str) -> Feeds:
         """The graph's inputs, a batch of one.
@@ -112,7 +121,11 @@ class ChunkPolicy:
         Raises:
             PolicyError: if the frame or the output does not fit the bundle's contract.
         """
-        return self.check(self._run(self.feeds(frame, instruction)))
+        chunk = self.check(self._run(self.feeds(frame, instruction)))
+        features = None if self._features is None else self._features()
+        if self._novelty is not None and features is not None:
+            self.distances = self._novelty.distances(features)[0]
+        return chunk
 
 
 def check_chunk(action: ActionSpec, output: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from policy_fixtures import AHEAD, BEAMS, STAND_OFF_M
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.action import ActionClient
-from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import BatteryState, Image, LaserScan
@@ -53,7 +53,7 @@ class Robot:
         self._context = rclpy.Context()
         rclpy.init(context=self._context, domain_id=domain_id)
         self.node = rclpy.create_node("test_robot", context=self._context)
-        group = ReentrantCallbackGroup()
+        group, in_order = ReentrantCallbackGroup(), MutuallyExclusiveCallbackGroup()
         self.gap_m = 1.0
         self.silent = set()
         self.charges = True
@@ -74,10 +74,10 @@ class Robot:
             )
         }
         self.node.create_subscription(
-            TwistStamped, "cmd_vel", self._on_command, 50, callback_group=group
+            TwistStamped, "cmd_vel", self._on_command, 50, callback_group=in_order
         )
         self.node.create_subscription(
-            PolicyStatus, "vla_policy/status", self.statuses.append, 50, callback_group=group
+            PolicyStatus, "vla_policy/status", self.statuses.append, 50, callback_group=in_order
         )
         self.node.create_timer(0.05, self._step, group)
         self._executor = MultiThreadedExecutor(3, context=self._context)
@@ -264,7 +264,7 @@ class NodeProcess:
     def signal(self, number):
         self._process.send_signal(number)
 
-    def wait(self, timeout_s=15.0):
+    def wait(self, timeout_s=40.0):
         return self._process.wait(timeout_s)
 
     def end(self):
@@ -294,7 +294,7 @@ def wait(future, timeout_s=_WAIT_S):
     return future.result()
 
 
-def wait_until(condition, timeout_s=10.0):
+def wait_until(condition, timeout_s=30.0):
     """Poll; fails the test when the time is over."""
     end_s = time.monotonic() + timeout_s
     while not condition():

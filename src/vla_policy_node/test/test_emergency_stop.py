@@ -1,5 +1,6 @@
 """Emergency stop, a graph that differs, and what is shown, with the real processes."""
 
+import itertools
 import time
 
 import pytest
@@ -58,7 +59,10 @@ def test_an_emergency_stop_ends_the_goal_and_only_a_new_goal_moves_the_robot(
         for command in robot.commands
         if command.time_s > pressed_s and command.v_mps == 0.0
     )
-    assert stopped_s - pressed_s < 0.5, "within one period where the machine is not starved"
+    # The robot's own steps of 0.05 s tell how starved the machine is.
+    steps_s = [step_s for step_s in robot.step_times_s if step_s > pressed_s - 0.1]
+    longest_s = max(b - a for a, b in itertools.pairwise(steps_s))
+    assert stopped_s - pressed_s < 0.5 + 4.0 * longest_s, "within one period where it is not"
     assert status == GoalStatus.STATUS_ABORTED
     assert result.error_code == Dock.Result.EMERGENCY_STOP
     assert "emergency stop (emergency_stop) is pressed" in result.error_msg

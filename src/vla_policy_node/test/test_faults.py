@@ -43,7 +43,7 @@ def test_a_killed_worker_stops_the_robot_and_is_replaced(driving, robot, client)
     assert status == GoalStatus.STATUS_ABORTED
     assert result.error_code == Dock.Result.FAILED_TO_CONTROL
     assert f"inference process {worker.pid} was killed by SIGKILL" in result.error_msg
-    assert robot.commands[-1].v_mps == 0.0
+    wait_until(lambda: robot.commands[-1].v_mps == 0.0)
     assert len(node.lines("starting another")) == 1
 
     robot.reset(gap_m=0.1)
@@ -63,7 +63,7 @@ def test_a_worker_that_is_stopped_stops_the_robot(start, robot, client):
     status, result = client.result(handle)
     assert status == GoalStatus.STATUS_ABORTED
     assert f"inference process {worker.pid} was stopped" in result.error_msg
-    assert robot.commands[-1].v_mps == 0.0
+    wait_until(lambda: robot.commands[-1].v_mps == 0.0)
     wait_until(lambda: is_gone(worker))
 
 
@@ -76,7 +76,7 @@ def test_termination_during_a_goal_ends_with_zero_and_without_orphans(driving, r
     assert wait(result).result.error_code == Dock.Result.UNKNOWN
     wait_until(lambda: is_gone(worker))
     time.sleep(0.1)
-    assert robot.commands[-1].v_mps == 0.0
+    wait_until(lambda: robot.commands[-1].v_mps == 0.0)
     assert "Traceback" not in node.log
     assert "never retrieved" not in node.log
 

@@ -44,7 +44,7 @@ class Goal(threading.Thread):
 
 def begun(goal):
     goal.start()
-    assert goal.driving.wait(5.0)
+    assert goal.driving.wait(20.0)
     return goal
 
 
@@ -52,7 +52,7 @@ def test_the_newest_goal_drives_once_the_one_before_stands():
     turns = GoalTurns()
     first = begun(Goal(turns, "first", braking_s=0.2))
     second = begun(Goal(turns, "second"))
-    first.join(5.0)
+    first.join(20.0)
     assert "pre-empted by a newer goal: second" in str(first.error)
     assert second.began_s >= first.ended_s
     assert turns.busy
@@ -60,12 +60,13 @@ def test_the_newest_goal_drives_once_the_one_before_stands():
 
 def test_of_those_that_wait_only_the_newest_drives():
     turns = GoalTurns()
-    begun(Goal(turns, "first", braking_s=0.5))
+    first = begun(Goal(turns, "first", braking_s=0.5))
     second = Goal(turns, "second")
     second.start()
-    time.sleep(0.1)
+    while first.error is None:  # the second has told the first to go, and waits
+        time.sleep(0.005)
     third = begun(Goal(turns, "third"))
-    second.join(5.0)
+    second.join(20.0)
     assert not second.driving.is_set()
     assert "third" in str(second.error)
     assert third.driving.is_set()
@@ -73,10 +74,10 @@ def test_of_those_that_wait_only_the_newest_drives():
 
 def test_a_goal_that_waits_can_be_interrupted():
     turns = GoalTurns()
-    begun(Goal(turns, "first", braking_s=0.5))
+    begun(Goal(turns, "first", braking_s=20.0))
     second = Goal(turns, "second", interruption=lambda: Canceled("canceled by the client"))
     second.start()
-    second.join(0.4)
+    second.join(10.0)
     assert isinstance(second.error, Canceled)
     assert not second.driving.is_set()
 

@@ -1,5 +1,6 @@
 """The inference thread and its process, without ROS."""
 
+import signal
 import subprocess
 import sys
 import threading
@@ -46,10 +47,12 @@ def policy(tmp_path_factory):
 def loop_of(policy):
     loops = []
 
-    def make(sink, assemble=lambda _: blank_frame(contract()), max_restarts=1, path=policy):
+    def make(
+        sink, assemble=lambda _: blank_frame(contract()), max_restarts=1, path=policy, **options
+    ):
         settings = InferenceSettings(timeout_s=5.0, start_timeout_s=60.0, max_restarts=max_restarts)
         spec = WorkerSpec(path, "onnx", 1)
-        loops.append(InferenceLoop(spec, settings, assemble=assemble, log=sink))
+        loops.append(InferenceLoop(spec, settings, assemble=assemble, log=sink, **options))
         return loops[-1]
 
     yield make
@@ -99,6 +102,23 @@ def test_chunks_until_the_processes_are_used_up(loop_of):
         return "configure it anew" in loop.state.fault
 
     wait_until(gone)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(signal.SIGKILL, "was killed by SIGKILL"), (signal.SIGSTOP, "stopped")]
+)
+def test_a_process_that_is_lost_between_two_inferences_is_a_fault_at_a_tick(loop_of, number, words):
+    sink, faults = Sink(), []
+    loop = loop_of(sink, on_fault=faults.append)
+    loop.start()
+    loop.begin("dock", sink)
+    tick_until(loop, lambda: sink.chunks)
+    sink.wanted = False
+    worker = psutil.Process(loop.state.worker_pid)
+    worker.send_signal(number)
+    tick_until(loop, lambda: faults)
+    assert words in faults[0]
+    wait_until(lambda: is_gone(worker))
 
 
 def test_no_chunks_when_none_are_wanted_or_after_the_end(loop_of):

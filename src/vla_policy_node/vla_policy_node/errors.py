@@ -111,6 +111,12 @@ class GraphMismatch(DockingError):  # noqa: N818
     code = 956
 
 
+class PolicyUnsure(DockingError):  # noqa: N818
+    """The policy doubts itself: what it sees is unlike its training; another way has to do."""
+
+    code = 957
+
+
 class UnknownFault(DockingError):  # noqa: N818
     """Anything else, such as a node that is deactivated under a running goal."""
 

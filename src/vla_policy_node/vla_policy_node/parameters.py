@@ -15,6 +15,7 @@ from rcl_interfaces.msg import (
 from vla_core.action_chunks import DEFAULT_EXECUTION_MODE, EXECUTION_MODES
 from vla_policy_node.docking.parameters import DockingParameters
 from vla_policy_node.errors import ParameterError
+from vla_policy_node.inference.confidence import ConfidenceParameters
 from vla_policy_node.inference.runtimes import RUNTIMES
 from vla_policy_node.observability.parameters import ObservabilityParameters
 from vla_policy_node.parameter_field import ReadAt
@@ -32,7 +33,9 @@ _CONFIGURE = ReadAt.CONFIGURE
 
 
 @dataclass(frozen=True)
-class PolicyParameters(ObservabilityParameters, SafetyParameters, DockingParameters):
+class PolicyParameters(
+    ObservabilityParameters, ConfidenceParameters, SafetyParameters, DockingParameters
+):
     """Values of all parameters at one moment."""
 
     policy: str = _parameter(

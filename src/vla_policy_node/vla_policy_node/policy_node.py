@@ -38,6 +38,7 @@ from vla_policy_node.parameters import declare_parameters, parameter_guard, read
 from vla_policy_node.policy_stack import GraphPlace, PolicyStack
 from vla_policy_node.ros_messages import (
     EMERGENCY_STOP_PROFILES,
+    confidence_status,
     diagnostic_array,
     policy_status,
     qos_profile,
@@ -333,7 +334,14 @@ class PolicyNode(LifecycleNode):
             states = stack.streams.states(now_ns)
             self._status_publisher.publish(
                 policy_status(
-                    now_ns, instruction, report.command, chunk, latency_s, states, report.fault
+                    now_ns,
+                    instruction,
+                    report.command,
+                    chunk,
+                    latency_s,
+                    states,
+                    report.fault,
+                    stack.confidence.state,
                 )
             )
         self._observability.on_report(report, chunk, instruction, latency_s)
@@ -359,6 +367,10 @@ class PolicyNode(LifecycleNode):
             dict(stack.interventions.total),
         )
         array.status.append(self._observability.latency_status(self.get_name()))
+        confidence = stack.confidence
+        array.status.append(
+            confidence_status(self.get_name(), confidence.state, confidence.calibrated)
+        )
         self._diagnostics_publisher.publish(array)
 
     def _fault(self) -> DockingError | None:

@@ -18,6 +18,7 @@ from vla_policy_node.docking.goal import Situation
 from vla_policy_node.docking.request import verification_limits
 from vla_policy_node.docking.verification import DockEvidence, VerificationLimits
 from vla_policy_node.errors import DockingError, ParameterError
+from vla_policy_node.inference.confidence import ConfidenceJudge
 from vla_policy_node.inference.loop import InferenceLoop, InferenceSettings, Logger
 from vla_policy_node.inference.worker import WorkerSpec
 from vla_policy_node.observability.shadow import SHADOW_TOPIC
@@ -105,6 +106,7 @@ class PolicyStack:
             on_report=on_report,
         )
         self.interventions = InterventionTally()
+        self.confidence = ConfidenceJudge(log)
         self.guard = Guard(self.contract, parameters, trip=self.control.trip, log=log)
         self._pose_limits = verification_limits(parameters, self.contract)
         self.inference = InferenceLoop(
@@ -126,6 +128,7 @@ class PolicyStack:
                 spacing_s=(replan_steps - 0.5) / self.contract.action.rate_hz,
             ),
             assemble=self.streams.assemble,
+            judge=self.confidence.judge,
             log=log,
             on_fault=self.control.trip,
         )
@@ -139,19 +142,22 @@ class PolicyStack:
         """
         self.control.start()
         self._accept(self.inference.start())
+        self.confidence.use(self.bundle)
         self.control.wait_until_ready()
 
     def _accept(self, bundle: PolicyBundle) -> None:
         bundle.check_contract(self.contract)
         self.bundle = bundle
 
-    def begin(self, instruction: str | None) -> None:
+    def begin(self, instruction: str | None, parameters: PolicyParameters | None = None) -> None:
         """Start a goal: nothing is commanded yet.
 
         Args:
             instruction: chunks for it are computed and buffered; None for a goal without policy.
+            parameters: as they are at the start of the goal; None: as of configuring.
         """
         self.interventions.begin()
+        self.confidence.begin(parameters or self.parameters)
         self.streams.give_another_chance()
         self.control.begin()
         if instruction is not None:
@@ -196,6 +202,7 @@ class PolicyStack:
             rear=self.evidence.rear(now_ns, limits),
             trail_m=self.evidence.trail_m,
             inference_fault=self.inference.state.fault or self.control.fault,
+            doubt=self.confidence.state.doubt,
             interruption=interruption,
         )
 

@@ -16,6 +16,7 @@ from vla_core.safety_envelope import Intervention
 from vla_policy_node.control.command_messages import time_message
 from vla_policy_node.control.guard import Guard
 from vla_policy_node.control.loop import Chunk
+from vla_policy_node.inference.confidence import CONFIDENT, ConfidenceState
 from vla_policy_node.inference.loop import InferenceState
 from vla_policy_node.sensing.streams import StreamState, describe_stale
 
@@ -74,6 +75,7 @@ def policy_status(
     latency_s: float,
     streams: tuple[StreamState, ...],
     fault: str = "",
+    confidence: ConfidenceState = CONFIDENT,
 ) -> PolicyStatus:
     """What the node did in one tick; chunk and command are empty where there is none.
 
@@ -85,8 +87,11 @@ def policy_status(
         latency_s: of that chunk.
         streams: every stream.
         fault: why the goal can move the robot no more; empty as long as it can.
+        confidence: of the policy in itself.
     """
     message = PolicyStatus(instruction=instruction, inference_latency_s=latency_s)
+    if hasattr(message, "confidence_score"):
+        message.confidence_score, message.doubt = confidence.score, confidence.doubt
     message.reason = "; ".join(part for part in (fault, describe_stale(streams)) if part)
     message.header.stamp = time_message(now_ns)
     if chunk is not None:
@@ -144,6 +149,18 @@ def _inference_diagnostic(
         "commands changed by the safety envelope": str(interventions),
     }
     return _diagnostic(level, f"{name}: policy", text, values)
+
+
+def confidence_status(name: str, confidence: ConfidenceState, calibrated: bool) -> DiagnosticStatus:
+    """How sure the policy is of itself, for /diagnostics; a warning while it doubts."""
+    text = confidence.doubt or ("sure" if calibrated else "the policy was not calibrated")
+    level = DiagnosticStatus.WARN if confidence.doubt else DiagnosticStatus.OK
+    values = {
+        "score, 1 at the limit": _number(confidence.score, 3),
+        "measure that gives it": confidence.worst or "none",
+        "doubts": str(confidence.doubts),
+    }
+    return _diagnostic(level, f"{name}: confidence", text, values)
 
 
 def _guard_diagnostic(name: str, guard: Guard, reasons: Mapping[str, int]) -> DiagnosticStatus:

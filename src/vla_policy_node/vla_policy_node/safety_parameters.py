@@ -29,7 +29,7 @@ class SafetyParameters:
         high=60.0,
     )
     fault_stop_s: float = parameter(
-        0.05,
+        0.04,  # less than a control period, so that one tick suffices that comes a little early
         "Time in which a stale stream brings the command to zero, however fast the robot is; 0: "
         "as the contract's acceleration allows",
         at=_CONFIGURE,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
@@ -169,6 +170,19 @@ def messages(bag):
             found[connection.topic].append(data)
         custom = reader.readers[0].storage.metadata.custom
     return found, custom
+
+
+def messages_by_mcap(bag):
+    """Serialised messages by topic, as the reader of the mcap library finds them."""
+    found = {}
+    (file,) = bag.glob("*.mcap")
+    with file.open("rb") as stream:
+        reader = make_reader(stream, validate_crcs=True)
+        for channel in reader.get_summary().channels.values():
+            found[channel.topic] = []
+        for _, channel, message in reader.iter_messages():
+            found[channel.topic].append(message.data)
+    return found
 
 
 def wait_until_flushed(writer, timeout_s=20.0):

@@ -5,6 +5,7 @@ import os
 import domain_coordinator
 import pytest
 from bag_fixtures import CONTRACT_YAML
+from operator_rig import Operator
 from recorder_rig import Recorder, Robot
 
 
@@ -100,3 +101,18 @@ def make_recorder(domain, contract_path, tmp_path):
     for recorder in recorders:
         recorder.end()
         print(recorder.text)
+
+
+@pytest.fixture
+def make_operator(domain, contract_path):
+    """Starts `vla teleop` on a terminal of its own."""
+    operators = []
+
+    def make(*arguments):
+        operators.append(Operator(contract_path, domain, *arguments))
+        return operators[-1]
+
+    yield make
+    for operator in operators:
+        operator.end()
+        print(operator.text)

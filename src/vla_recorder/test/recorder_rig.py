@@ -90,9 +90,13 @@ class Robot:
                 wait_for(self._publishers[topic].get_subscription_count, f"subscriber of {topic}")
 
     def wait_until_received(self):
-        """Until whoever listens, reliably, has acknowledged everything that was sent."""
+        """Until whoever listens, reliably, has acknowledged everything; asks every 3 s only."""
         for topic, publisher in self._publishers.items():
             assert publisher.wait_for_all_acked(Duration(seconds=WAIT_S)), topic
+
+    def count(self, topics):
+        """How many messages were sent on some topics."""
+        return sum(len(self.sent.get(f"/{topic}", ())) for topic in topics)
 
     def _message(self, topic, tick):
         message = self._types[topic]()
@@ -238,7 +242,16 @@ class Goal:
         assert self.feedback, self.result().message
         # The recorder can see its own end of a connection only.
         self._robot.wait_for_subscribers(self._topics)
+        self._begun_with = self.feedback[0].messages - self._robot.count(self._topics)
         return self
+
+    def wait_until_recorded(self):
+        """Until the recorder has everything that was sent since the recording began."""
+
+        def missing():
+            return self._begun_with + self._robot.count(self._topics) - self.feedback[-1].messages
+
+        wait_for(lambda: missing() <= 0, "everything is recorded")
 
     def received(self, key):
         """How many messages of a stream the recorder has, as it says."""

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from action_msgs.msg import GoalStatus
-from bag_fixtures import contract, messages
+from bag_fixtures import contract, messages, messages_by_mcap
 from recorder_rig import TOPICS
 from rosbags.highlevel import AnyReader
 from vla_msgs.srv import StopEpisode
@@ -33,7 +33,7 @@ def test_every_byte_that_was_published_is_in_the_bag(shared, tmp_path, parameter
         metadata_values=["17"],
     ).wait_until_recording()
     robot.publish(100, period_s=0.005)
-    robot.wait_until_received()
+    goal.wait_until_recorded()
     stopped = recorder.stop(note="smooth")
     result = goal.result()
 
@@ -47,6 +47,8 @@ def test_every_byte_that_was_published_is_in_the_bag(shared, tmp_path, parameter
     )
     recorded, custom = messages(bag)
     assert recorded == robot.sent
+    if parameters["storage"] == "mcap":
+        assert messages_by_mcap(bag) == robot.sent
     assert result.messages == 100 * len(TOPICS)
     assert result.bytes == sum(len(data) for sent in robot.sent.values() for data in sent)
     assert custom.pop("vla.contract") == contract().to_yaml()
@@ -73,7 +75,7 @@ def test_episodes_one_after_the_other(shared, tmp_path):
     for number in range(3):
         goal = recorder.record(instruction=f"take {number}").wait_until_recording()
         robot.publish(10 + number)
-        robot.wait_until_received()
+        goal.wait_until_recorded()
         recorder.stop(FAILURE)
         result = goal.result()
         assert result.outcome == "failure"
@@ -117,7 +119,7 @@ def test_post_roll_goes_on_after_the_stop(shared):
     configure(post_roll_s=0.5)
     goal = recorder.record(name="roll").wait_until_recording()
     robot.publish(10)
-    robot.wait_until_received()
+    goal.wait_until_recorded()
     asked_s = time.monotonic()
     recorder._stop.call_async(StopEpisode.Request(outcome=1))
     sent = 10
@@ -158,7 +160,7 @@ def test_silent_publisher_is_named_in_the_result(shared, tmp_path):
     robot, recorder, _ = shared
     goal = recorder.record(name="silent").wait_until_recording()
     robot.publish(10, skip=("scan",))
-    robot.wait_until_received()
+    goal.wait_until_recorded()
     recorder.stop()
     result = goal.result()
     assert not result.success

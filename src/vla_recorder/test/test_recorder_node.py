@@ -90,7 +90,7 @@ def test_signal_closes_the_bag(robot, make_recorder, tmp_path, number):
     recorder = make_recorder(robot).bring_up()
     goal: Goal = recorder.record(name="interrupted").wait_until_recording()
     robot.publish(50)
-    robot.wait_until_received()
+    goal.wait_until_recorded()
     assert recorder.end(number) == 0
     assert goal.result().outcome == "unknown"
     recorded, custom = messages(tmp_path / "bags" / "interrupted")
@@ -159,7 +159,7 @@ def test_lifecycle_there_and_back_twice(robot, make_recorder, tmp_path):
         recorder.bring_up()
         goal = recorder.record(name=f"round_{number}").wait_until_recording()
         robot.publish(10)
-        robot.wait_until_received()
+        goal.wait_until_recorded()
         assert recorder.change(Transition.TRANSITION_DEACTIVATE)  # in the middle of an episode
         assert goal.result().outcome == "unknown"
         recorded, custom = messages(tmp_path / "bags" / f"round_{number}")

@@ -117,6 +117,24 @@ class Rig:
             self._executor.spin_once(timeout_sec=0.02)
         return done()
 
+    def spin_until_quiet(self, seconds=0.3, timeout_s=20.0):
+        """Until nothing has come for a while: what was under way has arrived."""
+        deadline_s = time.monotonic() + timeout_s
+        while time.monotonic() < deadline_s:
+            known = sum(map(len, self.messages.values()))
+            self.spin(seconds)
+            if sum(map(len, self.messages.values())) == known:
+                return
+        raise AssertionError("messages still come")
+
+    def publish_until(self, publisher, message, done, timeout_s=30.0):
+        """Send a command again and again until something is the case."""
+        deadline_s = time.monotonic() + timeout_s
+        while not done():
+            assert time.monotonic() < deadline_s, "not in time"
+            publisher.publish(message)
+            self.spin(0.1)
+
     @property
     def state(self):
         messages = self.messages["ground_truth/state"]
@@ -131,7 +149,7 @@ class Rig:
         """End a process and return its exit code and output."""
         process = self.processes.pop(module)
         process.send_signal(number)
-        output, _ = process.communicate(timeout=15)
+        output, _ = process.communicate(timeout=60)
         return process.returncode, output
 
     def close(self):

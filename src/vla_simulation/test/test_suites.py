@@ -19,6 +19,7 @@ DIFFERS = {
     "paraphrase": {"language"},
     "new_station": {"scene"},
     "single": {"scene"},
+    "plain": {"scene"},
     "randomized": {"start", "scene", "physics", "sensors"},
 }
 """In which sections a suite differs from `nominal`."""

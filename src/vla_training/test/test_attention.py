@@ -14,6 +14,7 @@ from vla_training.attention.overlay import overlay_picture
 from vla_training.attention.pictures import Look
 from vla_training.attention.shares import (
     EpisodeShares,
+    attention_reader,
     attention_share,
     station_areas,
     summarise,
@@ -49,7 +50,7 @@ def env():
 def watched(loaded, camera, env):
     """A few ticks of an episode, watched; with its watcher and what was asked last."""
     policy, runner = loaded
-    driver = PolicyDriver(policy, latency_ticks=0, replan_steps=1)
+    driver = PolicyDriver(policy, "receding_horizon", latency_ticks=0, replan_steps=1)
     env.reset(seed=1_000_003)
     driver.reset(env)
     watcher = Watcher(env, runner, camera, draw=True)
@@ -206,7 +207,26 @@ def test_the_summary_is_over_episodes():
         4.0 * figures["pixel_share"]["named"], rel=0.05
     )
     assert any("x its pixels (95 %" in text for _, text in attention_rows(figures))
+    attention = figures["attention"]
+    assert (attention["reader"], attention["times"]) == ("learned", named["times"])
+    assert attention["share"] / attention["pixel_share"] == pytest.approx(named["times"], rel=1e-3)
+    name, text = attention_rows(figures)[-1]
+    assert name == "attention"
+    assert text.endswith("on the named station, by learned")
     json.dumps(figures, allow_nan=False)
     nothing = summarise(episodes[-1:])
     assert nothing["readers"] == {}
     assert len(attention_rows(nothing)) == 1
+
+
+@pytest.mark.parametrize(
+    ("readers", "chosen"),
+    [
+        (["learned_16", "pointed_8", "keypoints_4", "asked_8", "saliency"], "pointed_8"),
+        (["saliency", "learned_16", "asked_4", "asked_8", "grad_cam_8"], "asked_4"),
+        (["rollout", "saliency"], "rollout"),
+        (["saliency", "grad_cam_8"], None),
+    ],
+)
+def test_a_policys_attention_is_what_it_acts_by(readers, chosen):
+    assert attention_reader(readers) == chosen

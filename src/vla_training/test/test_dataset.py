@@ -1,5 +1,6 @@
 import itertools
 import pickle
+import threading
 import time
 from pathlib import Path
 
@@ -256,14 +257,26 @@ def test_what_fails_in_the_making_is_raised_where_it_is_needed():
 
 
 def test_waiting_is_counted():
-    with Prefetcher(lambda step: time.sleep(0.05) or {}, 0, 3, 2) as batches:
+    gate, made = threading.Event(), []
+
+    def make(step):
+        gate.wait()
+        time.sleep(0.05)
+        made.append(step)
+        return {}
+
+    with Prefetcher(make, 0, 3, 2) as batches:
+        threading.Timer(0.3, gate.set).start()
         batches.take()
-        time.sleep(0.15)
+        deadline_s = time.monotonic() + 20.0
+        while len(made) < 3:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
         waited = batches.waited_s
         batches.take()
         batches.take()
-    assert waited >= 0.04
-    assert batches.waited_s - waited < 0.03
+    assert waited >= 0.1
+    assert batches.waited_s - waited < 0.1
     assert batches.made_s >= 0.15
 
 

@@ -161,7 +161,7 @@ def env():
 def test_latency_is_compensated_by_the_chunk(bundle, env, latency):
     """The action executed at a tick is the one that its chunk holds for that very tick."""
     policy = ExpertPolicy(bundle, env, clockwork=True)
-    driver = PolicyDriver(policy, latency_ticks=latency)
+    driver = PolicyDriver(policy, "receding_horizon", latency_ticks=latency)
     env.reset(seed=1)
     driver.reset(env)
     commands = []

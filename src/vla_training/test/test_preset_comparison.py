@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from finished_runs import made_up
 from tiny_runs import TINY, TINY_PRESETS
 
 from vla_training.benchmarks import preset_runs, preset_training, presets
@@ -190,29 +191,6 @@ def test_the_time_of_a_step_is_measured_in_a_real_training(dataset, tmp_path):
     # The first steps are slower, and left out.
     assert found == max(1, round(10.0 * 15 / (spent[20] - spent[5])))
     assert not list(tmp_path.rglob("checkpoint.pt"))
-
-
-def made_up(folder: Path, outcomes: dict[str, list[list[int]]]) -> list[PresetRun]:
-    """Finished runs: successes by preset, training seed and episode."""
-    runs = []
-    for preset, seeds in outcomes.items():
-        for seed, successes in enumerate(seeds):
-            run = PresetRun(preset, seed, folder / preset / str(seed), None, "hash")
-            run.folder.mkdir(parents=True)
-            still = ("time_s", "longitudinal_error_mm", "lateral_error_mm", "yaw_error_deg")
-            starts = ("start_distance_m", "start_bearing_deg", "start_heading_deg")
-            records = [
-                {"seed": 1_000_000 + i, "swapped": False, "success": bool(success),
-                 **dict.fromkeys((*still, *starts), 1.0)}
-                for i, success in enumerate(successes)
-            ]  # fmt: skip
-            write_record(
-                run.folder / "evaluation.json",
-                {"policy": preset, "suite": "nominal", "held_out": True, "mode": "m",
-                 "latency_ticks": 1, "replan_steps": 2, "records": records},
-            )  # fmt: skip
-            runs.append(run)
-    return runs
 
 
 def test_presets_are_paired_with_the_reference_seed_by_seed(tmp_path):

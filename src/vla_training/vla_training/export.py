@@ -71,7 +71,7 @@ def export_bundle(
     frames[keys.INSTRUCTION] = policy.language.deployed(frames[keys.INSTRUCTION])
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "policy.onnx"
-        export_onnx(policy, frames, model)
+        layout = export_onnx(policy, frames, model)
         error = parity_error(policy, model, frames)
         _check_parity(error, state)
         language = policy.language.export(Path(folder))
@@ -92,7 +92,11 @@ def export_bundle(
             state.contract,
             state.statistics,
             state.vocabulary,
-            {**manifest, "variants": made.entries},
+            {
+                **manifest,
+                "variants": made.entries,
+                "confidence": {"features": [list(part) for part in layout]},
+            },
             {**language, **made.files, **(extra_files or {})},
         )
 

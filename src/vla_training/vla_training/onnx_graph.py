@@ -24,9 +24,7 @@ _BLOCK: Final = 64
 _BATCHED: Final = 7
 
 
-def export_onnx(
-    policy: Policy, example: Batch, path: Path
-) -> tuple[tuple[str, int], ...]:
+def export_onnx(policy: Policy, example: Batch, path: Path) -> tuple[tuple[str, int], ...]:
     """Write the policy's graph: batch size free, named inputs and outputs.
 
     Args:
@@ -43,6 +41,10 @@ def export_onnx(
     model = FeaturePolicy(policy)
     names = input_names(policy)
     inputs = tuple(example[name][:2] for name in names)
+    with torch.no_grad():
+        model(*inputs)
+    # Tracing leaves no trace in the module.
+    layout = model.layout
     batch = torch.export.Dim("batch")
     try:
         with quiet():
@@ -64,7 +66,7 @@ def export_onnx(
         raise ExportError(f"the policy cannot be exported to ONNX: {reason}") from error
     finally:
         model.remove()
-    return model.layout
+    return layout
 
 
 def input_names(policy: Policy) -> list[str]:

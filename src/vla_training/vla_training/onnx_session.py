@@ -12,6 +12,7 @@ import onnxruntime
 from vla_core import keys
 from vla_core.bundle import PolicyBundle
 from vla_core.chunk_policy import ChunkPolicy, Feeds
+from vla_core.confidence import load_novelty
 from vla_core.sentence_encoder import ENCODER_OUTPUT, load_sentence_encoder
 from vla_training.errors import EvaluationError
 
@@ -22,17 +23,7 @@ def make_runner(model: Path, output: str = keys.MODEL_OUTPUT) -> Callable[[Feeds
     Raises:
         EvaluationError: If ONNX Runtime cannot load the graph.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    try:
-        session = onnxruntime.InferenceSession(
-            str(model), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:
-        # ONNX Runtime's exceptions have no common base.
-        raise EvaluationError(f"model {model} cannot be loaded: {error}") from error
-
+    session = _open(model)
     # As in the policy node: a graph need not look at everything.
     wanted = [item.name for item in session.get_inputs()]
 
@@ -43,7 +34,46 @@ def make_runner(model: Path, output: str = keys.MODEL_OUTPUT) -> Callable[[Feeds
     return run
 
 
+def _open(model: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    try:
+        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        # ONNX Runtime's exceptions have no common base.
+        raise EvaluationError(f"model {model} cannot be loaded: {error}") from error
+
+
 def load_policy(bundle: PolicyBundle) -> ChunkPolicy:
     """The bundle's policy, ready to call."""
     encode = load_sentence_encoder(bundle, partial(make_runner, output=ENCODER_OUTPUT))
-    return ChunkPolicy(bundle, make_runner(bundle.model_path), encode)
+    if load_novelty(bundle) is None:
+        return ChunkPolicy(bundle, make_runner(bundle.model_path), encode)
+    run = FeatureRunner(bundle.model_path)
+    return ChunkPolicy(bundle, run, encode, lambda: run.features)
+
+
+class FeatureRunner:
+    """Runs a graph for its actions and keeps the features that come with them.
+
+    Args:
+        model: The graph.
+
+    Attributes:
+        features: (B, F) float32 of the last run; None before the first.
+
+    Raises:
+        EvaluationError: If ONNX Runtime cannot load the graph.
+    """
+
+    def __init__(self, model: Path) -> None:
+        self._session = _open(model)
+        self._wanted = [item.name for item in self._session.get_inputs()]
+        self.features: np.ndarray | None = None
+
+    def __call__(self, feeds: Feeds) -> np.ndarray:
+        """Actions (B, H, A) float32 [m/s, rad/s] for feeds."""
+        used = {name: feeds[name] for name in self._wanted if name in feeds}
+        actions, self.features = self._session.run([keys.MODEL_OUTPUT, keys.FEATURES], used)
+        return np.asarray(actions)

@@ -127,8 +127,11 @@ class Probe(Node):
     def figures(self, warm_up_ns: int) -> dict[str, Any]:
         """Errors of both against their schedules, while both ran."""
         commands, timer = self.times_ns["commands"], self.times_ns["timer"]
-        if not commands or not timer:
-            raise LoopError(f"received {len(commands)} commands and {len(timer)} of the timer")
+        if not commands or not timer or not self._ticks:
+            raise LoopError(
+                f"received {len(commands)} commands, {len(timer)} messages of the timer and "
+                f"{len(self._ticks)} statuses, expected some of each; see the logs of the nodes"
+            )
         start_ns = max(commands[0], timer[0]) + warm_up_ns
         end_ns = min(commands[-1], timer[-1])
         errors = {

@@ -13,7 +13,7 @@ from typing import Final
 import rclpy
 
 from vla_bringup.faults.errors import CampaignError, TrialError
-from vla_bringup.faults.kinds import KINDS, FaultKind, Stack
+from vla_bringup.faults.kinds import KINDS, Delays, FaultKind, Stack
 from vla_bringup.faults.marked_graph import marked_bundle
 from vla_bringup.faults.observer import Goal, Observer
 from vla_bringup.faults.plan import Draw, Trial
@@ -24,15 +24,11 @@ from vla_bringup.preflight import find_free_domain
 from vla_core.contract import Contract
 
 _MOST_FAILURES: Final = 5
+_DRIVES: Final = 3
 _WATCH_S: Final = 0.3
 _ZERO_TIMEOUT_S: Final = 3.0
 _END_TIMEOUT_S: Final = 8.0
 _POLL_S: Final = 0.005
-REPLAN_S: Final = 0.1
-"""From one inference to the next, as parameter inference_rate_hz has it."""
-
-ANSWER_S: Final = 0.75
-"""How long the remote runtime waits for an answer: a share of parameter inference_timeout_s."""
 
 
 @dataclass(frozen=True)
@@ -137,11 +133,8 @@ class _Campaign:
 
     def _carry_out(self, rig: Rig, kind: FaultKind, trial: Trial) -> Result:
         draw = trial.draw()
-        goal = rig.drive()
-        time.sleep(draw.delay_s)
-        if goal.done:
-            raise TrialError(f"the goal ended before the fault: {goal.reason}")
-        allowance_s = kind.allowance_s(rig.contract, ANSWER_S, REPLAN_S)
+        goal = self._drive(rig, draw)
+        allowance_s = kind.allowance_s(rig.contract, Delays())
         fault_ns, stall_s = self._break(rig, kind, draw, goal, allowance_s)
         verdict = judge(self._observer.commands, fault_ns, allowance_s, self._settings.limit_s)
         return Result(
@@ -155,6 +148,16 @@ class _Campaign:
             stall_s=round(stall_s, 4),
             reason=goal.reason,
         )
+
+    @staticmethod
+    def _drive(rig: Rig, draw: Draw) -> Goal:
+        """A goal that moves the robot at the moment that was drawn."""
+        for _ in range(_DRIVES):
+            goal = rig.drive()
+            time.sleep(draw.delay_s)
+            if not goal.done:
+                return goal
+        raise TrialError(f"{_DRIVES} goals ended before the fault, the last one: {goal.reason}")
 
     def _break(
         self, rig: Rig, kind: FaultKind, draw: Draw, goal: Goal, allowance_s: float

@@ -18,18 +18,15 @@ _FUTURE_S: Final = (0.15, 100.0)  # up to 0.1 s the clocks of two machines may d
 _LEAP_FORWARD_S: Final = (0.6, 100.0)
 _LEAP_BACK_S: Final = (0.1, 100.0)
 _INTRUDER_PERIOD_S: Final = 0.06
-_INTRUDER_COMMANDS: Final = 8
+_INTRUDER_COMMANDS: Final = 5  # until the goal is over: then anybody may drive
 
 
 class Injection(Protocol):
-    """One way to break something.
+    """One way to break something."""
 
-    Attributes:
-        lasts: whether the fault stays until the goal has ended. Otherwise it is taken away as soon
-            as the robot was told to stand.
-    """
-
-    lasts: bool
+    @property
+    def lasts(self) -> bool:
+        """Whether the fault stays until the goal has ended, or only until the robot stands."""
 
     def begin(self, rig: Rig, draw: Draw) -> int:
         """Break it; the moment at which it broke, by the system clock [ns]."""
@@ -104,7 +101,7 @@ class PolicyMarker:
     """Show the policy a scan at which its graph gives something else than a chunk.
 
     Attributes:
-        mode: nan or shape, see `marked_graph.py`.
+        mode: nan, shape or hang, see `marked_graph.py`.
     """
 
     mode: str
@@ -187,7 +184,7 @@ class Intruder:
     lasts = True
 
     def begin(self, rig: Rig, draw: Draw) -> int:
-        """Publish for half a second, in a thread of its own."""
+        """Publish for a quarter of a second, in a thread of its own."""
         self._thread = threading.Thread(target=self._drive, args=(rig, 0.1 + 0.2 * draw.size))
         moment_ns = time.time_ns()
         self._thread.start()

@@ -28,8 +28,24 @@ class Allowance(str, Enum):
     NONE = "none"
     MAX_AGE = "maximum age"  # of the stream, by the contract
     NEXT_CHUNK = "next chunk"  # the policy is asked again within this time
+    NEXT_CHUNK_TIMEOUT = "next chunk, time-out"  # an inference that is slow is no fault yet
     ANSWER = "answer"  # until a policy server that does not answer counts as lost
     QUESTION_AND_ANSWER = "next chunk, answer"  # the same, of a question that is still to be asked
+
+
+@dataclass(frozen=True)
+class Delays:
+    """What the policy node waits for, unless it is told otherwise.
+
+    Attributes:
+        replan_s: from one inference to the next, see parameter inference_rate_hz.
+        timeout_s: parameter inference_timeout_s.
+        answer_s: until a policy server that is silent counts as lost, a share of the same.
+    """
+
+    replan_s: float = 0.1
+    timeout_s: float = 1.0
+    answer_s: float = 0.75
 
 
 @dataclass(frozen=True)
@@ -54,20 +70,21 @@ class FaultKind:
     weight: int = 2
     stream: str = ""
 
-    def allowance_s(self, contract: Contract, answer_s: float, replan_s: float) -> float:
+    def allowance_s(self, contract: Contract, delays: Delays) -> float:
         """What the kind may take until it can be noticed.
 
         Args:
             contract: of the robot.
-            answer_s: until a server that is silent counts as lost.
-            replan_s: from one inference to the next.
+            delays: of the policy node.
         """
+        next_s = delays.replan_s
         return {
             Allowance.NONE: 0.0,
             Allowance.MAX_AGE: contract.stream(self.stream).max_age_s if self.stream else 0.0,
-            Allowance.NEXT_CHUNK: replan_s,
-            Allowance.ANSWER: answer_s,
-            Allowance.QUESTION_AND_ANSWER: replan_s + answer_s,
+            Allowance.NEXT_CHUNK: next_s,
+            Allowance.NEXT_CHUNK_TIMEOUT: next_s + delays.timeout_s,
+            Allowance.ANSWER: delays.answer_s,
+            Allowance.QUESTION_AND_ANSWER: next_s + delays.answer_s,
         }[self.allowance]
 
 
@@ -130,6 +147,13 @@ _KINDS: Final = (
         do.PolicyMarker("shape"),
         allowance=Allowance.NEXT_CHUNK,
         weight=4,
+    ),
+    FaultKind(
+        "policy_hang",
+        "the graph turns in circles",
+        do.PolicyMarker("hang"),
+        allowance=Allowance.NEXT_CHUNK_TIMEOUT,
+        weight=2,
     ),
     *_streams(),
     FaultKind("second_publisher", "somebody else drives", do.Intruder(), weight=4),

@@ -12,7 +12,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.action import ActionClient
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 from std_msgs.msg import Bool
 from vla_msgs.action import Dock
@@ -28,6 +28,11 @@ _ANSWER_S: Final = 2.0
 _GOAL_TIMEOUT_S: Final = 60.0
 _INTRUDER: Final = "intruder"
 _STALL_PERIOD_S: Final = 0.005
+_LATCHED: Final = QoSProfile(
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
 
 
 class Goal:
@@ -66,10 +71,11 @@ class Observer:
         topic = contract.action.topic
         qos = QoSProfile(depth=500, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._commands: list[Seen] = []
-        self._node.create_subscription(self._kind, topic, self._see, qos, callback_group=group)
+        see: Any = self._see  # rclpy's types do not know of callbacks with two arguments
+        self._node.create_subscription(self._kind, topic, see, qos, callback_group=group)
         # There from the start: the first command of a new publisher might not arrive.
         self._intruder = self._node.create_publisher(self._kind, topic, 1)
-        self._emergency_stop = self._node.create_publisher(Bool, _EMERGENCY_STOP, 10)
+        self._emergency_stop = self._node.create_publisher(Bool, _EMERGENCY_STOP, _LATCHED)
         self._dock = ActionClient(self._node, Dock, "dock", callback_group=group)
         self._change = self._node.create_client(
             ChangeState, f"{POLICY}/change_state", callback_group=group

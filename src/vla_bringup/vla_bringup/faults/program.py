@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from vla_bringup.faults.campaign import ANSWER_S, REPLAN_S, Settings, run_campaign
-from vla_bringup.faults.kinds import chosen
+from vla_bringup.faults.campaign import Settings, run_campaign
+from vla_bringup.faults.kinds import Delays, chosen
 from vla_bringup.faults.plan import Trial, plan
 from vla_bringup.faults.results import Result, ResultsFile
 from vla_bringup.faults.summary import summarize, table
@@ -22,7 +22,7 @@ def list_kinds(contract: Path) -> str:
     live = Contract.load(contract)
     lines = ["| fault | what happens | noticed after |", "|---|---|---|"]
     for kind in chosen(None):
-        allowance_s = kind.allowance_s(live, ANSWER_S, REPLAN_S)
+        allowance_s = kind.allowance_s(live, Delays())
         noticed = f"{allowance_s:g} s ({kind.allowance.value})" if allowance_s else "at once"
         lines.append(f"| {kind.name} | {kind.text} | {noticed} |")
     return "\n".join(lines)

@@ -28,6 +28,7 @@ MOVES: Final = 0.1
 _MOVE_TIMEOUT_S: Final = 20.0
 _STOP_TIMEOUT_S: Final = 5.0
 _POLL_S: Final = 0.005
+_RETRY_S: Final = 0.4
 _MODULES: Final = {
     "inference": "vla_policy_node.inference.worker",
     "control": "vla_policy_node.control.process",
@@ -158,6 +159,8 @@ class Rig:
                     return goal
                 time.sleep(_POLL_S)
             reason = goal.reason or "the robot is not told to move"
+            # Rates are judged while no goal runs: after a stream was silent, it takes a moment.
+            time.sleep(_RETRY_S)
         raise TrialError(f"no goal moved the robot within {_MOVE_TIMEOUT_S:g} s: {reason}")
 
     def close(self) -> None:

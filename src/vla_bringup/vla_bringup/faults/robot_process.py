@@ -4,7 +4,7 @@
 ready, and then obeys lines on stdin, each answered with the moment at which it took effect:
 
     {"do": "stream", "key": KEY, "mode": MODE, "shift_s": S}   one stream goes wrong
-    {"do": "marker", "mode": "nan" or "shape"}                 scans at which a marked policy fails
+    {"do": "marker", "mode": "nan", "hang" or "shape"}         scans at which a marked policy fails
     {"do": "leap", "leap_s": S}                                simulated time leaps
     {"do": "well"}                                             everything as it should be
 

@@ -20,6 +20,7 @@ from sensor_msgs.msg import BatteryState, Image, LaserScan
 from vla_bringup.faults.scan_marker import MARKER_M
 from vla_core import keys
 from vla_core.contract import Contract, ScanDecoder
+from vla_core.readings import ImageReading, ScanReading
 from vla_simulation.environment import DockingEnv
 from vla_simulation.ros import ros_messages
 
@@ -64,8 +65,11 @@ def take_scene(contract: Contract, seed: int) -> Scene:
         env.reset(seed=seed)
         stamp = ros_messages.time_message(0)
         readings, config = env.readings(), env.config
-        image = ros_messages.image(readings[keys.IMAGE], config, stamp)
-        scan = ros_messages.scan(readings[keys.SCAN], config, stamp)
+        picture, ranges = readings[keys.IMAGE], readings[keys.SCAN]
+        assert isinstance(picture, ImageReading)
+        assert isinstance(ranges, ScanReading)
+        image = ros_messages.image(picture, config, stamp)
+        scan = ros_messages.scan(ranges, config, stamp)
         dock_pose = ros_messages.dock_pose(env, stamp)
         battery = ros_messages.battery_state(env, stamp)
         instruction = env.instruction
@@ -78,7 +82,7 @@ def take_scene(contract: Contract, seed: int) -> Scene:
         [_noisy_scan(scan, generator) for _ in range(VARIANTS)],
         {
             mode: [_marked(_noisy_scan(scan, generator), contract, sector) for _ in range(VARIANTS)]
-            for mode, sector in (("nan", 0), ("shape", -1))
+            for mode, sector in (("nan", 0), ("hang", 1), ("shape", -1))
         },
         dock_pose,
         battery,

@@ -52,6 +52,32 @@ class Benchmark:
 
 _FLAG: Final = {"action": "store_true"}
 
+_TRAININGS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "--seeds": {"type": int, "metavar": "N", "help": "trainings of each (default 3)"},
+    "--steps": {
+        "type": int,
+        "metavar": "N",
+        "help": "of a training; default: the preset's",
+    },
+    "--minutes": {
+        "type": float,
+        "metavar": "M",
+        "help": "of a training, in place of steps",
+    },
+    "--suite": {"default": "nominal", "metavar": "NAME", "help": "default: %(default)s"},
+    "--episodes": {"type": int, "metavar": "N", "help": "held-out seeds (default 100)"},
+    "--swap": {**_FLAG, "help": "with another station's sentence, too"},
+    "--jobs": {"type": int, "metavar": "N", "help": "of the episodes; default: all cores"},
+    "--set": {
+        "nargs": "+",
+        "default": (),
+        "metavar": "KEY=VALUE",
+        "help": "for all presets",
+    },
+    "--docs": {"type": Path, "metavar": "FILE.md", "help": "put the table in here, too"},
+}
+"""Options of benchmarks that train, evaluate and lay side by side."""
+
 BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "convert": Benchmark(
         "vla_training.benchmarks.convert:run",
@@ -98,28 +124,25 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
         {
             "data": {"type": Path, "help": "data set", "metavar": "DATA.h5"},
             "--presets": {"nargs": "+", "metavar": "NAME", "help": "or YAML files; default: all"},
-            "--seeds": {"type": int, "metavar": "N", "help": "trainings of each (default 3)"},
-            "--steps": {
+            **_TRAININGS,
+        },
+    ),
+    "ablations": Benchmark(
+        "vla_training.benchmarks.ablations:run",
+        "what each part of the recipe is worth: policies that lack one; goes on where it was",
+        {
+            "--contract": {"type": Path, "default": default_contract(), "metavar": "FILE"},
+            "--preset": {"default": "docking", "metavar": "NAME", "help": "default: %(default)s"},
+            "--only": {"nargs": "+", "metavar": "NAME", "help": "of the variants; default: all"},
+            "--demonstrations": {"type": int, "metavar": "N", "help": "of the reference (200)"},
+            "--sizes": {
                 "type": int,
-                "metavar": "N",
-                "help": "of a training; default: the preset's",
-            },
-            "--minutes": {
-                "type": float,
-                "metavar": "M",
-                "help": "of a training, in place of steps",
-            },
-            "--suite": {"default": "nominal", "metavar": "NAME", "help": "default: %(default)s"},
-            "--episodes": {"type": int, "metavar": "N", "help": "held-out seeds (default 100)"},
-            "--swap": {**_FLAG, "help": "with another station's sentence, too"},
-            "--jobs": {"type": int, "metavar": "N", "help": "of the episodes; default: all cores"},
-            "--set": {
                 "nargs": "+",
-                "default": (),
-                "metavar": "KEY=VALUE",
-                "help": "for all presets",
+                "default": (25, 50, 100, 200, 400, 800),
+                "metavar": "N",
+                "help": "other numbers of demonstrations (default: 25 to 800)",
             },
-            "--docs": {"type": Path, "metavar": "FILE.md", "help": "put the table in here, too"},
+            **_TRAININGS,
         },
     ),
     "lerobot": Benchmark(

@@ -50,6 +50,7 @@ class Situation:
         rear: what the scan shows behind the robot.
         trail_m: how far straight behind the robot its own way reaches.
         inference_fault: why no more chunks will come, empty as long as they may.
+        doubt: why the policy is not to be trusted now, empty while it is.
         interruption: why client or node give up on the goal, None if they do not.
         person_drives: whether a person has taken the robot over.
     """
@@ -67,6 +68,7 @@ class Situation:
     rear: RearView = UNSEEN
     trail_m: float = 0.0
     inference_fault: str = ""
+    doubt: str = ""
     interruption: DockingError | None = None
     person_drives: bool = False
 

@@ -22,7 +22,9 @@ from vla_policy_node.errors import (
     FailedToControl,
     FailedToDetectDock,
     FailedToStage,
+    PolicyUnsure,
 )
+from vla_policy_node.inference.confidence import NONE, RETRY, STOP
 from vla_policy_node.sensing.streams import describe_stale
 
 _SHORTEST_RETREAT_M = 0.05
@@ -38,6 +40,7 @@ class DockingRules:
         stale_grace_s: how long streams or chunks may fail on the way.
         charge_timeout_s: longest standstill without a verified dock.
         max_retries: how often to back off and come in again.
+        on_doubt: what a policy that doubts itself leads to: "retry" and "stop" end the attempt.
         retry_backoff_m: way back before a retry.
         return_m: way back after the last attempt, 0 to stay.
         retreat: how to drive on these ways.
@@ -49,6 +52,7 @@ class DockingRules:
     stale_grace_s: float = 1.0
     charge_timeout_s: float = 5.0
     max_retries: int = 0
+    on_doubt: str = NONE
     retry_backoff_m: float = 0.4
     return_m: float = 0.0
     retreat: RetreatRules = field(default_factory=RetreatRules)
@@ -123,7 +127,7 @@ class DockingProgress(GoalProgress):
             )
         if self.phase is Phase.INITIAL_PERCEPTION:
             return self._perceive(situation)
-        return self._lost(situation) or self._approach(situation)
+        return self._lost(situation) or self._doubted(situation) or self._approach(situation)
 
     def _in_hands(self, situation: Situation) -> Outcome | None:
         if self._docked.lasts(self._rules.tolerance.settle_s, situation.now_ns):
@@ -162,6 +166,16 @@ class DockingProgress(GoalProgress):
         if self._retreat is None and self._starved.lasts(grace_s, situation.now_ns):
             return Outcome.failure(FailedToControl(f"no fresh action chunk for {grace_s:g} s"))
         return None
+
+    def _doubted(self, situation: Situation) -> Outcome | None:
+        """A policy at the station is trusted: what is left is to wait for the charger."""
+        drives = self._retreat is None and self.phase is Phase.CONTROLLING
+        if not (situation.doubt and drives):
+            return None
+        error = PolicyUnsure(f"the policy doubts: {situation.doubt}")
+        if self._rules.on_doubt == RETRY:
+            return self._retry_or_give_up(situation, error)
+        return self._give_up(situation, error) if self._rules.on_doubt == STOP else None
 
     def _approach(self, situation: Situation) -> Outcome | None:
         rules, now_ns = self._rules, situation.now_ns

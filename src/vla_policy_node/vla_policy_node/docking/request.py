@@ -127,6 +127,7 @@ def docking_rules(goal: Any, parameters: PolicyParameters) -> DockingRules:
         stale_grace_s=parameters.stale_grace_s,
         charge_timeout_s=parameters.charge_timeout_s,
         max_retries=parameters.max_retries,
+        on_doubt=parameters.confidence_action,
         retry_backoff_m=parameters.retry_backoff_m,
         return_m=parameters.undock_distance_m if parameters.return_to_staging else 0.0,
         retreat=_retreat_rules(parameters),

@@ -158,7 +158,7 @@ class DockServer:
             self._log.info(f"goal: '{task.instruction}'")
             self.instruction = task.instruction
             self._stage(goal_handle, task, parameters, turn)
-            self._stack.begin(task.instruction if task.needs_policy else None)
+            self._stack.begin(task.instruction if task.needs_policy else None, parameters)
             try:
                 return self._follow(goal_handle, task, parameters, turn)
             finally:

@@ -18,6 +18,7 @@ from vla_policy_node.inference.settings import (
     Goal,
     InferenceSettings,
     InferenceState,
+    Judge,
     Logger,
 )
 from vla_policy_node.inference.worker import Ready, Reply, WorkerSpec
@@ -62,6 +63,8 @@ class InferenceLoop:
         spec: what the process loads.
         settings: how it runs.
         assemble: makes the frame of a time.
+        judge: gets the tick of each frame, its chunk, and how far it is from training; gives the
+            chunk to carry out.
         log: for what a person has to know.
         on_fault: told at once why the running goal gets no more chunks.
     """
@@ -74,12 +77,14 @@ class InferenceLoop:
         assemble: Callable[[int], Frame],
         log: Logger,
         on_fault: Callable[[str], object] = lambda _: None,
+        judge: Judge = lambda _, actions, __: actions,
     ) -> None:
         self._spec = spec
         self._settings = settings
         self._assemble = assemble
         self._log = log
         self._on_fault = on_fault
+        self._judge = judge
         self._condition = threading.Condition()
         self._state = InferenceState()
         self._goal: Goal | None = None
@@ -250,7 +255,8 @@ class InferenceLoop:
                 return
             latency_s = time.monotonic() - started_s
             self._update(latency_s=latency_s, chunks=self._state.chunks + 1)
-            goal.target.add_chunk(frame.tick_ns, reply.actions)
+            actions = self._judge(frame.tick_ns, reply.actions, reply.distances)
+            goal.target.add_chunk(frame.tick_ns, actions)
 
     def _ask(self, worker: WorkerProcess, frame: Frame, instruction: str) -> Reply:
         with self._condition:

@@ -18,6 +18,7 @@ from vla_core.errors import VlaError
 from vla_policy_node.errors import ServerError
 from vla_policy_node.inference.remote_protocol import (
     ACTIONS,
+    DISTANCES,
     SERVER_TIMING,
     describe_policy,
     frame_of,
@@ -115,7 +116,9 @@ class PolicyServer:
             started_s = time.monotonic()
             actions = self._runtime.infer(frame, instruction)
             infer_ms = 1e3 * (time.monotonic() - started_s)
-        return {ACTIONS: actions, SERVER_TIMING: {"infer_ms": infer_ms}}
+            distances = self._runtime.distances
+        answer = {ACTIONS: actions, SERVER_TIMING: {"infer_ms": infer_ms}}
+        return answer if distances is None else {**answer, DISTANCES: distances}
 
     def _refuse(self, connection: ServerConnection, robot: str, reason: str) -> None:
         """An error goes out as text and ends the conversation, as the protocol has it."""

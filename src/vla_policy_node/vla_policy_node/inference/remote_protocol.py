@@ -4,7 +4,8 @@ The server speaks first: one message of metadata. Then question and answer take 
 binary message of MessagePack in which arrays are maps of `dtype`, `shape` and raw bytes
 (`openpi_client.msgpack_numpy`; nothing is pickled). A text message is an error. A question has an
 array per stream of the contract, `valid` (S,) bool in the order of the streams, and the sentence
-as `prompt`; an answer has `actions` (H, A) float32 [m/s, rad/s].
+as `prompt`; an answer has `actions` (H, A) float32 [m/s, rad/s] and, of a calibrated policy,
+`distances` (G,) float32, how far the frame is from training.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from vla_core.frames import Frame
 
 PROMPT: Final = "prompt"
 ACTIONS: Final = "actions"
+DISTANCES: Final = "distances"
 CONTRACT: Final = "contract"
 CONTRACT_HASH: Final = "contract_hash"
 SERVER: Final = "server"
@@ -130,6 +132,14 @@ def frame_of(question: Mapping[str, Any], contract: Contract, sender: str) -> tu
         raise PolicyError(f"{sender}: {keys.VALID} has no value for each of {', '.join(arrays)}")
     age_ns = np.zeros(len(arrays), np.int64)
     return Frame(0, arrays, valid.astype(bool), age_ns), prompt  # type: ignore[arg-type]
+
+
+def distances_of(answer: Mapping[str, Any]) -> npt.NDArray[np.float32] | None:
+    """How far the frame of an answer is from training, (G,); None if the server does not say."""
+    distances = answer.get(DISTANCES)
+    if not isinstance(distances, np.ndarray) or distances.dtype.kind != "f":
+        return None
+    return distances.astype(np.float32).reshape(-1)
 
 
 def chunk_of(answer: Mapping[str, Any], contract: Contract, sender: str) -> npt.NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +32,12 @@ class ChunkTarget(Protocol):
 
     def add_chunk(self, stamp_ns: int, actions: npt.NDArray[np.float32]) -> None:
         """Take a chunk, (H, A), computed from the frame of `stamp_ns`."""
+
+
+Judge = Callable[
+    [int, npt.NDArray[np.float32], npt.NDArray[np.float32] | None], npt.NDArray[np.float32]
+]
+"""See `confidence.ConfidenceJudge.judge`."""
 
 
 @dataclass(frozen=True)

@@ -106,11 +106,13 @@ class Reply:
         sequence: of the request.
         actions: (H, A) float32, [m/s, rad/s]; None if the policy failed.
         error: why it failed.
+        distances: (G,) float32 of the frame from training; None if nothing measures them.
     """
 
     sequence: int
     actions: npt.NDArray[np.float32] | None
     error: str = ""
+    distances: npt.NDArray[np.float32] | None = None
 
 
 def main() -> int:
@@ -139,7 +141,8 @@ def _serve(connection: Connection) -> int:
             if isinstance(request, Ping):
                 reply = Reply(request.sequence, None, runtime.problem())
             else:
-                reply = Reply(request.sequence, runtime.infer(request.frame, request.instruction))
+                actions = runtime.infer(request.frame, request.instruction)
+                reply = Reply(request.sequence, actions, distances=runtime.distances)
         except Exception as error:
             reply = Reply(request.sequence, None, describe_failure(error))
         connection.send(reply)

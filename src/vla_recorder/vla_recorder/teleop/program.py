@@ -145,26 +145,28 @@ class _Teleoperation:
         self._node.tell_driver(in_control=self._operation.in_control)
         self._node.see_to_release(in_control=self._operation.in_control)
         self._episodes.tick()
+        self._node.seek_goals()
         if now_s - self._shown_s >= _STATUS_PERIOD_S:
             self._shown_s = now_s
             fields = self._options.contract.action.fields
             self._terminal.show(status_line(self._operation, fields, self._episodes.feedback))
 
     def _may_drive(self, now_s: float) -> bool:
-        if self._operation.in_control:
-            return True
         obstacle = self._node.obstacle
-        if obstacle and now_s - self._refused_s > 1.0:
+        if not obstacle:
+            return True
+        if now_s - self._refused_s > 1.0:
             self._terminal.say(obstacle)
-        if obstacle:
-            self._refused_s = now_s
-        return not obstacle
+        self._refused_s = now_s
+        if self._operation.in_control and not self._operation.is_stopped:
+            self._act(Action.RELEASE)  # it was found too late, or has come since
+        return False
 
     def _act(self, action: Action) -> None:
         self._operation.act(action)
         if action is Action.EMERGENCY_STOP:
             self._node.command(self._operation.command)  # not at the end of the tick: now
-            self._node.cancel_docking()
+            self._node.cancel_goals()
             self._terminal.say("EMERGENCY STOP; u unlocks")
         elif action is Action.RELEASE:
             self._node.command(np.zeros(self._options.contract.action.size))

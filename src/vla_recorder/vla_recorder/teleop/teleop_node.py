@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from action_msgs.srv import CancelGoal
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.task import Future
@@ -19,15 +18,16 @@ from vla_core.contract import Contract
 from vla_recorder.errors import TeleopError
 from vla_recorder.teleop.command_arbiter import PERSON
 from vla_recorder.teleop.command_mux import DRIVER_TOPIC, MUX, mux_topic
+from vla_recorder.teleop.goal_canceller import GoalCanceller
 from vla_recorder.teleop.joystick import JoystickMap
 from vla_recorder.teleop.operation import Stick
 from vla_recorder.teleop.twist_messages import command_message, command_type
 
-_DOCK_CANCEL: Final = "dock/_action/cancel_goal"
 _DRIVER_PERIOD_S: Final = 1.0
 _GRAPH_PERIOD_S: Final = 0.5
 _RELEASE_PERIOD_S: Final = 0.5
 _RELEASE_TIMEOUT_S: Final = 3.0
+_SEARCH_PERIOD_S: Final = 1.0
 
 
 class TeleopNode(Node):
@@ -65,7 +65,8 @@ class TeleopNode(Node):
         self._muxed = self.create_publisher(kind, mux_topic(PERSON, topic), qos)
         self._driver = self.create_publisher(Driver, DRIVER_TOPIC, QoSProfile(depth=10))
         self._release = self.create_client(Trigger, f"{MUX}/release")
-        self._cancel = self.create_client(CancelGoal, _DOCK_CANCEL)
+        self._goals = GoalCanceller(self)
+        self._sought_s = -_SEARCH_PERIOD_S
         self._releasing: tuple[float, float] | None = None  # when to ask, until when
         self._told: tuple[str, float] = ("", -_DRIVER_PERIOD_S)
         self._others: list[str] = []
@@ -158,10 +159,18 @@ class TeleopNode(Node):
             self._releasing = None
             self._say("given back to the policy")
 
-    def cancel_docking(self) -> None:
-        """End every docking that runs; without an answer, since nothing waits for it."""
-        if self._cancel.service_is_ready():
-            self._cancel.call_async(CancelGoal.Request())  # no identifier: all goals
+    def seek_goals(self) -> None:
+        """Look now and then for actions whose goals an emergency stop would have to end."""
+        now_s = time.monotonic()
+        if now_s - self._sought_s >= _SEARCH_PERIOD_S:
+            self._sought_s = now_s
+            self._goals.refresh()
+
+    def cancel_goals(self) -> None:
+        """End every goal that moves the robot: docking, undocking, navigation."""
+        cancelled = self._goals.cancel()
+        if cancelled:
+            self._say(f"cancelled every goal of {', '.join(cancelled)}")
 
     def _on_joy(self, message: Joy) -> None:
         if self._joystick is None:

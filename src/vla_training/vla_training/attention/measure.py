@@ -126,6 +126,13 @@ def attention_rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
         named, others = reader["named"], reader["others"]
         text = f"named {reader['share']['named']:.1%}: {_times_text(named)}"
         rows.append((name, f"{text}; others {_times_text(others)}"))
+    if attention := figures.get("attention"):
+        rows.append(
+            (
+                "attention",
+                f"{_times_text(attention)} on the named station, by {attention['reader']}",
+            )
+        )
     return rows
 
 

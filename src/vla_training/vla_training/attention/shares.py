@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -15,6 +15,11 @@ from vla_core.readings import ImageReading
 from vla_training.evaluation.bootstrap import bootstrap_interval, ratio_of_sums
 
 _FIRST_STATION = 1
+
+ATTENTION: Final = ("rollout", "pointed", "asked", "learned", "keypoints")
+"""Which of a policy's readers is its attention, the first that it has: a transformer's own; where
+its words point; what its words ask for; what it takes tokens from. Never a gradient: that explains
+a policy, which does not act by it."""
 
 
 def station_areas(labels: np.ndarray, goal: int, camera: StreamSpec) -> np.ndarray:
@@ -83,7 +88,9 @@ def summarise(episodes: Sequence[EpisodeShares]) -> dict[str, Any]:
         episodes, frames, unseen_frames; pixel_share of the named station and of the others; by
         reader: share of the attention on them, and `times`, their ratio to the share of the
         pixels, with its 95 % interval by bootstrap over the episodes; maps: `times` of the named
-        station for each of the reader's K maps.
+        station for each of the reader's K maps. `attention` is the one figure to go by: `reader`,
+        see `ATTENTION`, with its `share` and `pixel_share` of the named station and their ratio
+        `times`, `low` and `high`.
     """
     seen = [episode for episode in episodes if episode.frames]
     figures: dict[str, Any] = {
@@ -106,7 +113,21 @@ def summarise(episodes: Sequence[EpisodeShares]) -> dict[str, Any]:
             "others": _times(mean[:, 1], pixels[:, 1]),
             "maps": [round(float(each), 3) for each in maps[:, :, 0].sum(0) / pixels[:, 0].sum()],
         }
+    reader = attention_reader(list(figures["readers"]))
+    if reader is not None:
+        figures["attention"] = {
+            "reader": reader,
+            "share": figures["readers"][reader]["share"]["named"],
+            "pixel_share": figures["pixel_share"]["named"],
+            **figures["readers"][reader]["named"],
+        }
     return figures
+
+
+def attention_reader(readers: Sequence[str]) -> str | None:
+    """The reader that is the policy's attention, by `ATTENTION`; None if it has none of these."""
+    ranked = [name for kind in ATTENTION for name in readers if name.partition("_")[0] == kind]
+    return ranked[0] if ranked else None
 
 
 def _by_station(shares: np.ndarray) -> dict[str, float]:

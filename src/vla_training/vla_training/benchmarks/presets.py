@@ -50,9 +50,9 @@ SUMMARY: Final = "summary.json"
 LATENCIES: Final = "latencies.json"
 DEFAULT_OUT: Final = Path("out/presets")
 
-_PROBE_ROUNDS: Final = 3
-_PROBE_STEPS: Final = 20
-_PROBE: Final = ("validate_every=5", "validation_samples=1", "select.suite=''", "log=none")
+PROBE_ROUNDS: Final = 3
+PROBE_STEPS: Final = 20
+PROBE: Final = ("validate_every=5", "validation_samples=1", "select.suite=''", "log=none")
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class _Trainings:
             for name in self.sources:
                 _say(f"{name}: time of a step ({turn + 1} of {rounds} rounds)")
                 folder = self.out / name / f"probe_{turn}"
-                config = self.config(name, folder, _PROBE_STEPS, 0, *_PROBE)
+                config = self.config(name, folder, PROBE_STEPS, 0, *PROBE)
                 taken[name].append(seconds_per_step(config, hashed, folder / TRAINING_RECORD))
         return {name: max(1, round(seconds / float(np.median(s)))) for name, s in taken.items()}
 
@@ -170,7 +170,7 @@ def run(
     hashed = described.pop("episodes_sha256")
     budget: Mapping[str, int | None] = dict.fromkeys(trainings.sources, steps)
     if minutes is not None:
-        budget = trainings.steps_in(60.0 * minutes, hashed, 1 if quick else _PROBE_ROUNDS)
+        budget = trainings.steps_in(60.0 * minutes, hashed, 1 if quick else PROBE_ROUNDS)
     runs = [
         trainings.run(name, budget[name], seed, hashed)
         for seed in range(seeds)

@@ -6,7 +6,7 @@ The classical peers are in `classical`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar, Protocol
@@ -17,8 +17,9 @@ from vla_core.action_chunks import DEFAULT_EXECUTION_MODE, ExecutionMode
 from vla_core.chunk_policy import ChunkPolicy
 from vla_core.clearance import Surroundings, scan_points
 from vla_core.command_pipeline import CommandPipeline
+from vla_core.confidence import ConfidenceLimits, ConfidenceMonitor
 from vla_core.contract_safety import Footprint, ObstacleSpec, SafetySpec
-from vla_core.frames import FrameAssembler
+from vla_core.frames import Frame, FrameAssembler
 from vla_core.geometry import Pose2D
 from vla_core.keys import IMAGE, ODOMETRY, SCAN
 from vla_core.readings import ScanReading
@@ -26,7 +27,6 @@ from vla_simulation.config import CONTROL_PERIOD_NS, SimulationConfig
 from vla_simulation.controllers.expert import expert_action
 from vla_simulation.environment import DockingEnv
 from vla_training.errors import EvaluationError
-from vla_training.evaluation.disturbance import Disturbance
 
 ENVIRONMENT_FIELDS = ("linear.x", "angular.z")
 
@@ -81,6 +81,10 @@ class PolicyDriver:
 
     Attributes:
         sentence: What the policy is told instead of the environment's sentence, or empty.
+        confidence: Judges every chunk.
+        slow: What chunks are multiplied with while the policy is in doubt.
+        highest_score: Of confidence since the reset; None if the bundle was not calibrated.
+        doubts: How often a doubt began since the reset.
 
     Raises:
         EvaluationError: If the policy does not fit the environment.
@@ -95,7 +99,7 @@ class PolicyDriver:
         mode: ExecutionMode | str = DEFAULT_EXECUTION_MODE,
         latency_ticks: int = 1,
         replan_steps: int = 1,
-        disturbances: Mapping[str, Disturbance] | None = None,
+        disturbances: Mapping[str, Callable[[Frame, int], Frame]] | None = None,
         in_flight: int = 1,
         always: str = "",
     ) -> None:
@@ -112,6 +116,10 @@ class PolicyDriver:
         self._disturbances = dict(disturbances or {})
         self._disturbance = self._disturbances[always] if always else None
         self._policy = policy
+        self.slow = 1.0
+        self.confidence = ConfidenceMonitor(
+            ConfidenceLimits.of(policy.bundle), policy.bundle.contract.action
+        )
         self._latency_ns = latency_ticks * action.period_ns
         self._replan_ns = replan_steps * action.period_ns
         self._in_flight = in_flight
@@ -147,6 +155,9 @@ class PolicyDriver:
         self._surroundings: Surroundings | None = None
         self.interventions = Counter[str]()
         self.inferences = 0
+        self.confidence.forget()
+        self.highest_score: float | None = None
+        self.doubts = 0
 
     def command(self, env: DockingEnv) -> np.ndarray:
         """The command (2,) [m/s, rad/s] for what the environment shows now."""
@@ -163,11 +174,21 @@ class PolicyDriver:
             seen = self._disturbance(frame, env.seed) if self._disturbance else frame
             chunk = self._policy(seen, self.sentence or env.instruction)
             self.inferences += 1
+            self._judge(now_ns, chunk)
+            if self.confidence.doubt:
+                chunk = chunk * self.slow
             self._pending.append((now_ns, chunk))
             self._deliver(now_ns)
         command = self._pipeline.step(now_ns, frame.valid, surroundings=self._seen(env))
         self.interventions.update(str(reason) for reason in command.interventions)
         return command.values
+
+    def _judge(self, now_ns: int, chunk: np.ndarray) -> None:
+        doubted = self.confidence.doubt
+        score = self.confidence.update(now_ns, chunk, self._policy.distances)
+        self.doubts += self.confidence.doubt and not doubted
+        if not np.isnan(score):
+            self.highest_score = max(score, self.highest_score or 0.0)
 
     def planned(self, env: DockingEnv) -> np.ndarray:
         """The commands (N, 2) that it would give from now on if it were not asked again."""

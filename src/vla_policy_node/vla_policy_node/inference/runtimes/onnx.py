@@ -12,6 +12,7 @@ import onnxruntime
 from vla_core import keys
 from vla_core.bundle import PolicyBundle
 from vla_core.chunk_policy import ChunkPolicy
+from vla_core.confidence import load_novelty
 from vla_core.errors import BundleError, PolicyError
 from vla_core.frames import Frame
 from vla_core.sentence_encoder import ENCODER_OUTPUT, load_sentence_encoder
@@ -32,11 +33,19 @@ class OnnxRuntime:
 
     def __init__(self, path: Path, threads: int = 1, variant: str = "") -> None:
         self.bundle = PolicyBundle.load(path, variant=variant)
-        graph = OnnxGraph(self.bundle.model_path, threads)
+        calibrated = load_novelty(self.bundle) is not None
+        graph = OnnxGraph(self.bundle.model_path, threads, also=keys.FEATURES if calibrated else "")
         encode = load_sentence_encoder(
             self.bundle, lambda model: OnnxGraph(model, threads, ENCODER_OUTPUT).run
         )
-        self._policy: ChunkPolicy | None = ChunkPolicy(self.bundle, graph.run, encode)
+        self._policy: ChunkPolicy | None = ChunkPolicy(
+            self.bundle, graph.run, encode, (lambda: graph.other) if calibrated else None
+        )
+
+    @property
+    def distances(self) -> npt.NDArray[np.float32] | None:
+        """How far the last frame is from training, (G,); None without calibration."""
+        return None if self._policy is None else self._policy.distances
 
     @property
     def name(self) -> str:
@@ -69,12 +78,22 @@ class OnnxGraph:
         model_path: the graph.
         threads: for one inference.
         output: the one that is computed.
+        also: another one that is kept in `other`; empty: none.
+
+    Attributes:
+        other: of the last run.
 
     Raises:
         BundleError: the graph cannot be loaded, or has no output of the expected name.
     """
 
-    def __init__(self, model_path: Path, threads: int = 1, output: str = keys.MODEL_OUTPUT) -> None:
+    def __init__(
+        self,
+        model_path: Path,
+        threads: int = 1,
+        output: str = keys.MODEL_OUTPUT,
+        also: str = "",
+    ) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -89,12 +108,14 @@ class OnnxGraph:
             raise BundleError(
                 f"{model_path}: ONNX Runtime cannot load the graph: {error}"
             ) from error
-        self._output = output
+        self._outputs = [output, also] if also else [output]
+        self.other: npt.NDArray[np.float32] | None = None
         self._inputs = [node.name for node in self._session.get_inputs()]
         outputs = [node.name for node in self._session.get_outputs()]
-        if output not in outputs:
+        if not set(self._outputs) <= set(outputs):
             raise BundleError(
-                f"{model_path}: the graph gives {', '.join(outputs)}, expected {output}"
+                f"{model_path}: the graph gives {', '.join(outputs)}, expected "
+                f"{', '.join(self._outputs)}"
             )
 
     def run(self, feeds: Mapping[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.float32]:
@@ -109,5 +130,6 @@ class OnnxGraph:
                 f"the graph wants {', '.join(missing)}; the contract gives {', '.join(feeds)}"
             )
         used = {name: feeds[name] for name in self._inputs}
-        (values,) = self._session.run([self._output], used)
+        values, *others = self._session.run(self._outputs, used)
+        self.other = np.asarray(others[0]) if others else None
         return np.asarray(values)

@@ -22,6 +22,11 @@ class Runtime(Protocol):
     bundle: PolicyBundle
 
     @property
+    def distances(self) -> npt.NDArray[np.float32] | None:
+        """How far the last frame is from training, (G,), see `vla_core.confidence`."""
+        ...
+
+    @property
     def name(self) -> str:
         """Runtime and version, for logs."""
         ...

@@ -53,6 +53,11 @@ class TorchRuntime:
         self._policy: ChunkPolicy | None = policy
 
     @property
+    def distances(self) -> npt.NDArray[np.float32] | None:
+        """None: a checkpoint was not calibrated."""
+        return None
+
+    @property
     def name(self) -> str:
         """Runtime, version and device, for logs."""
         return self._name

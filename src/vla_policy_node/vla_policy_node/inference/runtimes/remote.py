@@ -23,6 +23,7 @@ from vla_policy_node.inference.remote_protocol import (
     SERVER,
     check_policy,
     chunk_of,
+    distances_of,
     pack,
     question_of,
     unpack,
@@ -73,9 +74,15 @@ class RemoteRuntime:
         self._answer_s = _ANSWER_SHARE * timeout_s
         self._close_s = _CLOSE_SHARE * timeout_s
         self._used_s = 0.0
+        self._distances: npt.NDArray[np.float32] | None = None
         self._server = ""
         self._leave = contextlib.ExitStack()
         self._link: ClientConnection | None = self._connect(_START_S)
+
+    @property
+    def distances(self) -> npt.NDArray[np.float32] | None:
+        """How far the server found the last frame from training, (G,); None if it does not say."""
+        return self._distances
 
     @property
     def name(self) -> str:
@@ -97,7 +104,9 @@ class RemoteRuntime:
             if not was_idle:
                 raise
             answer = self._ask(question, deadline_s)
-        return chunk_of(answer, self.bundle.contract, self._who)
+        chunk = chunk_of(answer, self.bundle.contract, self._who)
+        self._distances = distances_of(answer)
+        return chunk
 
     def problem(self) -> str:
         """That the link was lost since the last answer; empty if that is long ago."""

@@ -15,8 +15,9 @@ from vla_training.evaluation.rollouts import EpisodeResult
 from vla_training.evaluation.traces import Trace
 
 _WIDTH: Final = 420.0
-_LABEL: Final = 26.0
+_LABEL: Final = 28.0
 _RIGHT: Final = 14.0
+_TOP: Final = 10.0
 _FAR_M: Final = 3.5
 
 
@@ -192,8 +193,8 @@ def _robot(pose: np.ndarray, window: Window, kind: str = "robot") -> str:
 
 def _picture(window: Window, *parts: str, unit: float = 1.0) -> str:
     return (
-        f'<svg class="plan-view" viewBox="{-_LABEL} -4 {_WIDTH + _LABEL + _RIGHT} '
-        f'{window.height + _LABEL + 4:.0f}" role="img">{_grid(window, unit)}'
+        f'<svg class="plan-view" viewBox="{-_LABEL} {-_TOP} {_WIDTH + _LABEL + _RIGHT} '
+        f'{window.height + _LABEL + _TOP:.0f}" role="img">{_grid(window, unit)}'
         f'<svg width="{_WIDTH}" height="{window.height:.1f}">{"".join(parts)}</svg></svg>'
     )
 
@@ -213,7 +214,7 @@ def _grid(window: Window, unit: float) -> str:
         ((x, _),) = window.place(np.array([[0.0, k * grid]]))
         lines.append(
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{window.height:.1f}"/>'
-            f'<text x="{x:.1f}" y="{window.height + 14:.1f}" text-anchor="middle">'
+            f'<text x="{x:.1f}" y="{window.height + 20:.1f}" text-anchor="middle">'
             f"{k * grid * unit + 0:g}</text>"
         )
     return f'<g class="grid">{"".join(lines)}</g>'
