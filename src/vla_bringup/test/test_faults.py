@@ -4,6 +4,7 @@ import os
 import queue
 import signal
 import socket
+import time
 
 import pytest
 from processes import wait_for_nodes
@@ -193,3 +194,19 @@ def test_dock_verb_in_a_domain_that_does_not_exist(vla):
 )
 def test_ends_are_explained(returncode, says):
     assert describe_exit("robot", returncode, "no wheels").startswith(says)
+
+
+def test_a_graph_may_begin_anew(vla, record_to):
+    program = vla(*IDLE, record_to, "on_failure:=restart")
+    program.wait_for(ALL_ACTIVE)
+    first = program.node("vla_recorder")
+    first.kill()
+    program.wait_for("starting the graph anew (1 of 3)")
+    deadline_s = time.monotonic() + 60.0
+    while program.output.count(ALL_ACTIVE) < 2:
+        assert time.monotonic() < deadline_s, program.output + program.errors
+        time.sleep(0.1)
+    assert program.node("vla_recorder").pid != first.pid
+    program.signal(signal.SIGINT)
+    assert program.wait() == 130
+    assert program.orphans() == []

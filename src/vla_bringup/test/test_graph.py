@@ -10,6 +10,8 @@ from ament_index_python.packages import get_packages_with_prefixes
 from vla_bringup.evaluation_arguments import evaluation_command
 from vla_bringup.graph import GRAPHS, OnExit, dock_graph, record_graph
 from vla_bringup.graph_arguments import DOCK_ARGUMENTS, GraphError, GraphOptions
+from vla_bringup.graph_exit import GraphFailure
+from vla_bringup.graph_restarts import run_with_restarts
 from vla_bringup.node_process import node_command
 from vla_bringup.preflight import PreflightError, check_graph
 from vla_bringup.process_manager import GraphManager
@@ -95,6 +97,41 @@ def test_a_namespace_takes_the_shared_topics_with_it():
     assert not any(spec.remappings for spec in build("dock", record="true").nodes)
 
 
+OTHER_VALUES = {
+    "sim": "gazebo",
+    "instruction": "dock",
+    "policy": "out/policy",
+    "contract": str(default_contract().with_name("turtlebot4.yaml")),
+    "params_file": __file__,
+    "namespace": "robot_1",
+    "use_sim_time": "true",
+    "suite": "wide_start",
+    "seed": "7",
+    "robots": "robot_1,robot_2",
+    "record": "true",
+    "record_directory": "bags",
+    "teleop": "true",
+    "shutdown_when_done": "true",
+    "rviz": "true",
+    "driver": "none",
+    "log_level": "debug",
+}
+# The process manager and launch look at this one.
+NOT_IN_THE_NODES = {"on_failure"}
+
+
+@pytest.mark.parametrize("kind", GRAPHS)
+def test_every_argument_changes_what_is_started(kind):
+    others = {"instruction": "x"} if kind == "dock" else {"driver": "none"}
+    others |= {"record": "true"} if kind == "dock" else {}
+    arguments = {argument.name for argument in GRAPHS[kind].arguments}
+    assert arguments - NOT_IN_THE_NODES <= set(OTHER_VALUES)
+    given = {name: value for name, value in others.items() if name in arguments}
+    for name in arguments - NOT_IN_THE_NODES:
+        base = {key: value for key, value in given.items() if key != name}
+        assert build(kind, **base) != build(kind, **base, **{name: OTHER_VALUES[name]}), name
+
+
 def test_one_simulator_for_several_robots():
     parameters = build("sim", robots="robot_1, /fleet/robot_2/").node("simulator").parameters
     assert parameters["robots"] == "robot_1,fleet/robot_2"
@@ -151,6 +188,36 @@ def test_gazebo_that_is_not_installed_is_one_line():
         pytest.skip("Gazebo is installed")
     with pytest.raises(PreflightError, match=r"sim:=gazebo needs .*ros_gz_sim.*apt-get install"):
         check_graph(graph, GraphOptions(sim="gazebo"))
+
+
+def test_a_graph_that_keeps_failing_is_given_up(capsys):
+    started, naps = [], []
+
+    def run(graph):
+        started.append(names(graph))
+        raise GraphFailure("simulator was killed by SIGKILL")
+
+    graph = build("dock", instruction="x", on_failure="restart")
+    with pytest.raises(GraphFailure, match=r"SIGKILL; given up after 3 restarts"):
+        run_with_restarts(graph, run, naps.append, lambda: 0.0)
+    assert len(started) == 4
+    assert len(naps) == 3
+    # What was asked for once is not done again by itself.
+    assert "dock_client" in started[0]
+    assert all("dock_client" not in later for later in started[1:])
+    assert capsys.readouterr().err.count("the robot stands until the next goal") == 3
+    # Failures that are long ago do not count.
+    times = iter(range(0, 10_000, 200))
+    codes = iter([None] * 8 + [0])
+
+    def recovers(_graph):
+        if (code := next(codes)) is None:
+            raise GraphFailure("again")
+        return code
+
+    assert run_with_restarts(graph, recovers, naps.append, lambda: next(times)) == 0
+    with pytest.raises(GraphError, match="leave one out"):
+        build("dock", instruction="x", shutdown_when_done="true", on_failure="restart")
 
 
 def test_evaluation_is_the_command_of_the_same_name():

@@ -5,6 +5,7 @@
 import json
 import shutil
 import signal
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -179,6 +180,26 @@ def test_two_robots_dock_in_one_simulator(launch):
     for stack in stacks:
         assert stack.wait(120) == 0, stack.output + stack.errors
         assert "docked in " in stack.output
+
+
+@needs_ros2
+def test_a_graph_may_begin_anew(launch, tmp_path):
+    program = launch(
+        "record.launch.py",
+        "sim:=none",
+        "driver:=none",
+        f"record_directory:={tmp_path}",
+        "on_failure:=restart",
+    )
+    program.wait_for("all active")
+    program.node("vla_recorder").kill()
+    deadline_s = time.monotonic() + 60.0
+    while (program.output + program.errors).count("all active") < 2:
+        assert time.monotonic() < deadline_s, program.output + program.errors
+        time.sleep(0.1)
+    program.signal(signal.SIGINT)
+    program.wait()
+    assert program.orphans(timeout_s=15.0) == []
 
 
 @needs_ros2

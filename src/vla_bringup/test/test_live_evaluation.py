@@ -17,6 +17,7 @@ from vla_bringup.resources import default_policy
 from vla_simulation.environment import DockingEnv
 from vla_training.evaluation.compare import compare
 from vla_training.evaluation.evaluate import evaluate
+from vla_training.evaluation.report import OUTCOMES
 
 SEED = 1_000_000
 
@@ -104,7 +105,13 @@ def test_kept_episodes_come_back_and_others_are_refused(tmp_path):
         assert episode.trace.poses == pytest.approx(kept.found[key].trace.poses, abs=1e-5)
     with pytest.raises(LiveEvaluationError, match="another evaluation: policy a \\(now b\\)"):
         KeptEpisodes(path, {"policy": "b"})
+    # Whoever was killed while it wrote has lost this one episode.
     path.write_text(path.read_text()[:-20])
+    torn = KeptEpisodes(path, {"policy": "a"})
+    assert list(torn.found) == [("nominal", SEED, False)]
+    torn.add(kept.found["nominal", SEED + 1, False])
+    assert len(KeptEpisodes(path, {"policy": "a"}).found) == 2
+    path.write_text(path.read_text().replace('"outcome"', '"outcame"'))
     with pytest.raises(LiveEvaluationError, match="is damaged"):
         KeptEpisodes(path, {"policy": "a"})
 
@@ -139,6 +146,7 @@ def lines_of(path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
+@pytest.mark.timeout(600)
 def test_survives_a_dead_node_and_an_interruption_and_pairs_with_lock_step(vla, tmp_path):
     live, kept = tmp_path / "live.json", tmp_path / "live.json.partial"
     command = ("evaluate", "--mode", "ros", "--suite", "nominal", "--json", live, "--episodes")
@@ -169,9 +177,9 @@ def test_survives_a_dead_node_and_an_interruption_and_pairs_with_lock_step(vla, 
     report = json.loads(live.read_text())
     (record,) = report["records"]
     assert (report["through"], report["latency_ticks"], report["episodes"]) == ("ros", None, 1)
-    assert record["live"]["graph_restarts"] == 1
+    assert record["live"]["graph_restarts"] >= 1
     assert record["live"]["docking_time_s"] > 0.0
-    assert record["outcome"] in ("docked", "timeout")
+    assert record["outcome"] in OUTCOMES
     assert record["inferences"] > 5
     env = DockingEnv("nominal", render=False)
     try:

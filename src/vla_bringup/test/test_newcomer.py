@@ -51,9 +51,19 @@ class Keyboard:
             self.screen  # noqa: B018 (a terminal that nobody reads stops its program)
             time.sleep(REPEAT_S)
 
-    def wait_for(self, text, times=1, timeout_s=60.0):
+    def press_until(self, key, text):
+        """Press again where the first time came before the recorder was found."""
+        deadline_s = time.monotonic() + 60.0
+        while text not in self.screen:
+            assert time.monotonic() < deadline_s, f"no {text!r}:\n{self.screen}"
+            self.press(key)
+            again_s = time.monotonic() + 5.0
+            while text not in self.screen and time.monotonic() < again_s:
+                time.sleep(0.05)
+
+    def wait_for(self, text, timeout_s=60.0):
         deadline_s = time.monotonic() + timeout_s
-        while self.screen.count(text) < times:
+        while text not in self.screen:
             assert time.monotonic() < deadline_s, f"no {text!r}:\n{self.screen}"
             time.sleep(0.05)
 
@@ -93,12 +103,11 @@ def test_from_the_keyboard_to_the_dock(vla, finished, tmp_path):
         drawn = json.loads(finished("reset", "--seed", str(episode), "--json"))
         keyboard = Keyboard(drawn["instruction"])
         keyboard.wait_for("hold to drive")
-        keyboard.press("r")
-        keyboard.wait_for("recording")
+        keyboard.press_until("r", "recording: ")
         keyboard.hold("w", 2.0)
         keyboard.hold("q", 1.0)
         keyboard.press("y")
-        keyboard.wait_for("episode_")
+        keyboard.wait_for("episode success ")
         keyboard.quit()
     graph.signal(2)
     assert graph.wait() == 130
@@ -108,7 +117,7 @@ def test_from_the_keyboard_to_the_dock(vla, finished, tmp_path):
         assert "success" in finished("inspect", str(bag))
     finished("convert", str(bags), "--out", str(data), "--validation-fraction", "0.34")
     training, policy = tmp_path / "training", tmp_path / "policy"
-    finished("train", str(data), "--out", str(training), "--steps", "4", "--set", "batch_size=8")
+    finished("train", str(data), "--out", str(training), "--steps", "20", "--set", "batch_size=8")
     finished("export", str(training), "--out", str(policy), "--parity-frames", "20")
 
     # It drives, by the sentence, until the time is over or the robot stands.

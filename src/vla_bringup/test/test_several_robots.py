@@ -1,5 +1,7 @@
 """Two robots in one simulator: two graphs in one domain that leave each other alone."""
 
+import json
+
 import pytest
 import rclpy
 from rclpy.node import Node
@@ -49,5 +51,13 @@ def test_two_robots_dock_in_one_simulator_and_keep_to_their_namespaces(vla, obse
     for goal in goals:
         assert goal.wait(120) == 0, goal.output + goal.errors
         assert "docked in " in goal.output
+    reset = vla("reset", "--seed", "1000004", "--json")
+    assert reset.wait() == 0, reset.errors
+    episode = json.loads(reset.output)
+    assert (episode["seed"], episode["station_count"]) == (1_000_004, 3)
+    assert episode["instruction"]
+    reset = vla("reset", "--suite", "moon")
+    assert reset.wait() == 1
+    assert "expected one of: nominal" in reset.errors
     assert again.wait() == 1
     assert "/robot_1/lifecycle_manager already runs there" in again.errors

@@ -17,7 +17,7 @@ from vla_core.errors import VlaError
 # Every verb is a module of this name, with _ for -, in vla_bringup.verbs with HELP, add_arguments()
 # and run().
 GROUPS: Final = {
-    "run": ("demo", "up", "dock", "undock", "teleop", "reset", "sim", "serve"),
+    "run": ("demo", "up", "dock", "undock", "teleop", "reset", "watch", "sim", "serve"),
     "data": (
         "collect",
         "rollout",

@@ -39,6 +39,10 @@ _DRIVER_TOPIC: Final = "driver"
 
 def dock_graph(options: GraphOptions) -> Graph:
     """Simulator or robot, policy, and where asked for the recorder and a client that docks."""
+    if options.shutdown_when_done and options.on_failure == "restart":
+        raise GraphError(
+            "shutdown_when_done:=true ends the graph, on_failure:=restart does not; leave one out"
+        )
     nodes = _simulator(options)
     unmanaged = gazebo_nodes(options)
     policy = _node(

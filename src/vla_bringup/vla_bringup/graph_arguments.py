@@ -45,6 +45,7 @@ class GraphOptions:
     robots: str = ""
     shutdown_when_done: bool = False
     rviz: bool = False
+    on_failure: str = "stop"
     log_level: str = "info"
 
     @property
@@ -172,6 +173,13 @@ def _arguments(*own: Argument, seed: int) -> tuple[Argument, ...]:
         Argument("use_sim_time", "false", "Take the time from /clock", BOOLEAN),
         Argument("suite", "nominal", "Simulator: suite that scene and start are drawn from"),
         Argument("seed", str(seed), "Simulator: seed of the start and the scene"),
+        Argument(
+            "on_failure",
+            "stop",
+            "When a node fails the robot stops, and the graph ends (stop) or begins anew and waits "
+            "for the next goal (restart)",
+            ("stop", "restart"),
+        ),
         Argument(
             "log_level",
             "info",

@@ -31,6 +31,7 @@ from vla_bringup.evaluation_arguments import EVALUATION_ARGUMENTS, evaluation_co
 from vla_bringup.graph import GRAPHS, LIFECYCLE_MANAGER, GraphKind
 from vla_bringup.graph_arguments import Argument, GraphOptions
 from vla_bringup.graph_exit import GraphFailure, describe_exit
+from vla_bringup.graph_restarts import RESTART_DELAY_S
 from vla_bringup.node_spec import Graph, NodeSpec, OnExit
 from vla_bringup.preflight import check_graph, release
 
@@ -63,8 +64,13 @@ def evaluation_description() -> LaunchDescription:
     )
 
 
-def node_action(spec: NodeSpec) -> Node:
-    """The launch_ros action that starts a node."""
+def node_action(spec: NodeSpec, *, respawn: bool = False) -> Node:
+    """The launch_ros action that starts a node.
+
+    Args:
+        spec: of the node.
+        respawn: whether it is started again when it has ended.
+    """
     return Node(
         package=spec.package,
         executable=spec.executable,
@@ -78,6 +84,8 @@ def node_action(spec: NodeSpec) -> Node:
         output="screen",
         additional_env={"PYTHONUNBUFFERED": "1", **spec.environment},
         prefix=_orphan_guard(),
+        respawn=respawn,
+        respawn_delay=RESTART_DELAY_S,
     )
 
 
@@ -138,14 +146,19 @@ def _start(
     }
     graph, options = kind.from_values(values)
     check(graph, options)
-    actions = {spec.name: node_action(spec) for spec in graph.nodes}
+    # The manager takes the others down when one is gone, ends, and brings all of them up again.
+    restarts = options.on_failure == "restart"
+    actions = {
+        spec.name: node_action(spec, respawn=restarts and spec.on_exit is OnExit.FAIL)
+        for spec in graph.nodes
+    }
     ending = _Ending(actions.get(LIFECYCLE_MANAGER))
     handlers = [
         RegisterEventHandler(
             OnProcessExit(target_action=actions[spec.name], on_exit=partial(ending.on_exit, spec))
         )
         for spec in graph.nodes
-        if spec.on_exit is not OnExit.IGNORE
+        if spec.on_exit is not OnExit.IGNORE and not restarts
     ]
     # A process that launches again and again (tests do) outlives this graph.
     handlers.append(

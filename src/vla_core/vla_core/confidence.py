@@ -42,18 +42,20 @@ class FeatureGroup:
         name: such as "image".
         indices: (F,) int, which features.
         mean: (F,) float32.
-        whitening: (F, K) float32: features less their mean, times this, have variance 1 in
-            training.
+        spread: (F,) float32, positive.
+        whitening: (F, K) float32: features less their mean, by their spread, times this have
+            variance 1 in training.
     """
 
     name: str
     indices: npt.NDArray[np.int64]
     mean: npt.NDArray[np.float32]
+    spread: npt.NDArray[np.float32]
     whitening: npt.NDArray[np.float32]
 
     def distances(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Root mean square of whitened features (B, F): (B,), about 1 on training frames."""
-        whitened = (features[:, self.indices] - self.mean) @ self.whitening
+        whitened = ((features[:, self.indices] - self.mean) / self.spread) @ self.whitening
         return np.sqrt(np.square(whitened).mean(axis=1))
 
 
@@ -77,11 +79,12 @@ class NoveltyModel:
         return np.stack([group.distances(features) for group in self.groups], axis=1)
 
     def to_bytes(self) -> bytes:
-        """As the bundle holds it, in half precision."""
+        """As the bundle holds it, the large matrices in half precision."""
         arrays: dict[str, Any] = {}
         for group in self.groups:
             arrays[f"{group.name}.indices"] = group.indices.astype(np.int32)
             arrays[f"{group.name}.mean"] = group.mean.astype(np.float32)
+            arrays[f"{group.name}.spread"] = group.spread.astype(np.float32)
             arrays[f"{group.name}.whitening"] = group.whitening.astype(np.float16)
         stream = io.BytesIO()
         np.savez_compressed(stream, **arrays)
@@ -106,6 +109,7 @@ class NoveltyModel:
                         name,
                         file[f"{name}.indices"].astype(np.int64),
                         file[f"{name}.mean"].astype(np.float32),
+                        file[f"{name}.spread"].astype(np.float32),
                         file[f"{name}.whitening"].astype(np.float32),
                     )
                     for name in names

@@ -21,6 +21,7 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.action import ActionClient
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.duration import Duration
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import BatteryState, Image, LaserScan
@@ -59,6 +60,7 @@ class Robot:
         self.charges = True
         self.always_charges = False
         self.base_frame = "base_link"
+        self.behind_ns = 0  # of a simulated clock behind that of the machine
         self.commands: list[Seen] = []
         self.statuses: list[PolicyStatus] = []
         self.step_times_s: list[float] = []
@@ -93,6 +95,7 @@ class Robot:
         self.charges = True
         self.always_charges = False
         self.base_frame = "base_link"
+        self.behind_ns = 0
         time.sleep(0.15)
         self.commands.clear()
         self.statuses.clear()
@@ -102,6 +105,10 @@ class Robot:
         self._thread.join()
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
+
+    def now(self):
+        """The present on the robot's clock."""
+        return self.node.get_clock().now() - Duration(nanoseconds=self.behind_ns)
 
     def _on_command(self, message):
         stamp = message.header.stamp
@@ -123,7 +130,7 @@ class Robot:
     def _step(self):
         self.step_times_s.append(time.monotonic())
         self.gap_m = max(0.0, self.gap_m - 0.05 * self._speed_mps)
-        stamp = self.node.get_clock().now().to_msg()
+        stamp = self.now().to_msg()
         image = Image(height=30, width=40, encoding="rgb8", step=120, data=self._noise())
         scan = LaserScan(
             angle_min=-2.0 + 2.0 / BEAMS, angle_increment=4.0 / BEAMS, range_min=0.05, range_max=8.0

@@ -66,7 +66,7 @@ def test_docks_and_is_verified(node, robot, client):
     assert result.error_msg == ""
     assert abs(result.longitudinal_error_m) < 0.02
     assert result.lateral_error_m == 0.0
-    assert 0.0 < result.contact_speed_mps < 0.05
+    assert 0.0 < result.contact_speed_mps < 0.3, "slower than on the way, also where it is late"
     assert result.docking_time_s > 2.0
     assert "docked: the battery charges" in result.termination_reason
     assert_ramps_down_and_falls_silent(robot)
@@ -222,6 +222,7 @@ def test_diagnostics_name_the_streams_and_their_state(robot):
             "vla_policy: scan": DiagnosticStatus.ERROR,
             "vla_policy: odometry": DiagnosticStatus.OK,
             "vla_policy: inference latency": DiagnosticStatus.OK,
+            "vla_policy: confidence": DiagnosticStatus.OK,
         }
         wait_until(lambda: levels() == expected)
     finally:

@@ -18,6 +18,7 @@ from vla_policy_node.errors import (
     FailedToControl,
     FailedToDetectDock,
     FailedToStage,
+    PolicyUnsure,
     UnknownFault,
 )
 from vla_policy_node.sensing.streams import StreamState
@@ -408,3 +409,43 @@ def test_rules_take_the_tolerance():
     run = Run(tolerance=rules).drive()
     run.step(replace(STANDING, charging=True, dock_from_base=Pose2D(0.0, 0.09, 0.0)), 0.35)
     assert run.progress.outcome.success
+
+
+DOUBTING = replace(DRIVING, doubt="image is unlike the training (3.10 of the limit)")
+
+
+def test_a_doubt_ends_the_goal_only_where_that_is_wanted():
+    run = Run(on_doubt="stop").drive()
+    run.step(DOUBTING)
+    assert run.motion is Motion.STOP
+    outcome = run.finish()
+    assert isinstance(outcome.error, PolicyUnsure)
+    assert outcome.error.code == 957
+    assert "image is unlike the training" in outcome.reason
+    for action in ("none", "slow"):
+        run = Run(on_doubt=action).drive()
+        assert run.step(DOUBTING, 1.0) is Motion.FOLLOW
+
+
+def test_a_doubt_is_tried_again_as_often_as_allowed():
+    run = Run(on_doubt="retry", max_retries=1, retry_backoff_m=0.1)
+    here = {"odometry": Pose2D(0.0, 0.0, 0.0), "trail_m": 1.0}
+    run.drive(**here)
+    run.step(replace(DOUBTING, **here))
+    assert (run.motion, run.phase) == (Motion.BACK_OFF, Phase.RETRY)
+    assert run.progress.num_retries == 1
+    # On the way back the policy does not drive, and a doubt means nothing.
+    back = {"odometry": Pose2D(-0.1, 0.0, 0.0), "trail_m": 0.9}
+    run.step(replace(DOUBTING, **back), 0.2)
+    run.step(replace(STANDING, **back), 0.5)
+    assert run.phase is Phase.CONTROLLING
+    run.step(replace(DOUBTING, **back))
+    assert isinstance(run.finish().error, PolicyUnsure)
+
+
+def test_a_doubt_at_the_station_does_not_end_the_wait_for_the_charger():
+    run = Run(on_doubt="stop").drive()
+    run.step(replace(STANDING, dock_from_base=DOCKED_POSE), 1.0)
+    assert run.phase is Phase.WAIT_FOR_CHARGE
+    run.step(replace(STANDING, dock_from_base=DOCKED_POSE, doubt="image"), 1.0)
+    assert run.phase is Phase.WAIT_FOR_CHARGE

@@ -195,6 +195,8 @@ def replay(node, sender, live: Contract, sent: list[Sent], ticks_ns):
     for publisher in publishers.values():
         wait_until(lambda publisher=publisher: publisher.get_subscription_count() > 0)
     # A subscription that is matched here may not be matched there yet: what is sent first is lost.
+    wanted = [each for each in node.subscriptions if each.topic_name.lstrip("/") in topics]
+    wait_until(lambda: all(each.get_publisher_count() > 0 for each in wanted))
     time.sleep(0.5)
     counts = [0] * len(topics)
     frames, remaining = [], list(ticks_ns)

@@ -62,6 +62,10 @@ class ChildProcess:
         """Whether somebody has stopped it (SIGSTOP, a debugger); False where that is not known."""
         return is_stopped(self.pid)
 
+    def is_suspended(self) -> bool:
+        """Whether it was stopped and could go on; False where that is not known."""
+        return _state(self.pid) in _STOPPED
+
     def wait(self, timeout_s: float = _EXIT_TIMEOUT_S) -> bool:
         """Wait for its end; False if it goes on."""
         try:
@@ -94,12 +98,17 @@ class ChildProcess:
 
 def is_stopped(pid: int) -> bool:
     """Whether a process is stopped or dead; False where the system does not say (no /proc)."""
+    return _state(pid) in _STOPPED + _DEAD
+
+
+def _state(pid: int) -> str:
+    """The letter of a process's state; empty where the system does not say."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
-        return False
+        return ""
     # The name in parentheses may hold anything; the state is the letter after it (man 5 proc).
-    return stat[stat.rfind(b")") + 2 :][:1].decode() in _STOPPED + _DEAD
+    return stat[stat.rfind(b")") + 2 :][:1].decode()
 
 
 def describe_failure(error: Exception) -> str:

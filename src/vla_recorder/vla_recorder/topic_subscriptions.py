@@ -106,12 +106,9 @@ class TopicSubscriptions:
         return tuple(added)
 
     def take_waiting(self) -> None:
-        """Deliver what the middleware has received, and acknowledged, but nobody has taken yet.
-
-        What comes in the meantime may wait, so that this ends.
-        """
+        """Deliver what has been received and acknowledged, but that nobody has taken yet."""
         waiting = [entry.subscription for entry in self._subscribed.values()]
-        for _ in range(QUEUE_DEPTH):
+        for _ in range(QUEUE_DEPTH):  # so that it ends, whatever comes meanwhile
             waiting = [subscription for subscription in waiting if _take(subscription)]
             if not waiting:
                 return

@@ -4,7 +4,9 @@ import collections
 
 import numpy as np
 import pytest
+import rclpy
 from geometry_msgs.msg import TwistStamped
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 from simulator_rig import ACTIVATE, CONFIGURE, rig_in, twist
 from vla_msgs.msg import SimulationState
@@ -16,6 +18,7 @@ from vla_simulation.controllers.expert import expert_action
 from vla_simulation.environment import DockingEnv
 from vla_simulation.errors import SimulationError
 from vla_simulation.ros.robots import robot_names
+from vla_simulation.ros.simulator_node import SimulatorNode
 from vla_simulation.shared_world import SharedWorld
 
 FORWARD = np.array([0.3, 0.0])
@@ -198,10 +201,13 @@ def test_the_node_drives_each_robot_by_its_own_topic(domain):
         assert states["left"][-1].instruction == answer.instruction
 
 
-def test_lock_step_is_for_one_robot(domain):
-    with rig_in(domain) as rig:
-        rig.start("simulator_node", "robots:=a,b", "lock_step:=true")
-        assert not rig.change("simulator", CONFIGURE)
-        code, output = rig.stop("simulator_node")
-        assert code == 0
-        assert "lock_step is true with 2 robots, expected one" in output
+def test_lock_step_is_for_one_robot(domain, capfd):
+    arguments = ["--ros-args", "-p", "robots:=a,b", "-p", "lock_step:=true"]
+    rclpy.init(args=arguments, domain_id=domain)
+    try:
+        node = SimulatorNode()
+        assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+        node.destroy_node()
+    finally:
+        rclpy.shutdown()
+    assert "lock_step is true with 2 robots, expected one" in capfd.readouterr().err

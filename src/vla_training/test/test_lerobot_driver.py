@@ -31,7 +31,7 @@ def test_the_streams_that_act_looks_at_are_found_by_their_kind(contract):
 
 
 def test_a_folder_of_another_kind_is_refused(tmp_path, contract):
-    with pytest.raises(EvaluationError, match="is no policy of LeRobot's with its vla.json"):
+    with pytest.raises(EvaluationError, match=r"is no policy of LeRobot's with its vla\.json"):
         load_lerobot_policy(f"lerobot:{tmp_path}", "")
     described = {"contract": contract.to_yaml(), "features": {}}
     (tmp_path / "vla.json").write_text(json.dumps(described))

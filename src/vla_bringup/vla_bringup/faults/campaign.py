@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import rclpy
+from rclpy.signals import SignalHandlerOptions
 
 from vla_bringup.faults.errors import CampaignError, TrialError
 from vla_bringup.faults.kinds import KINDS, Delays, FaultKind, Stack
@@ -75,7 +76,8 @@ def run_campaign(
         folder = settings.logs or Path(name)
         folder.mkdir(parents=True, exist_ok=True)
         bundle = marked_bundle(settings.policy, Path(name) / "policy")
-        rclpy.init(args=[])
+        # rclpy's own handlers would take the graph away from under a trial that is being ended.
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         observer = Observer(Contract.load(settings.contract))
         try:
             _Campaign(settings, bundle, folder, observer, file, on_result).run(trials)

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Any, Final
 
+import numpy as np
 import rclpy
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
@@ -176,7 +177,7 @@ class Observer:
 
     def intrude(self, speed_mps: float) -> None:
         """Publish a command as somebody else."""
-        values = [0.0] * self._contract.action.size
+        values = np.zeros(self._contract.action.size)
         values[0] = speed_mps
         message = command_message(self._contract, values, time.time_ns())
         message.header.frame_id = _INTRUDER

@@ -35,6 +35,7 @@ class FailingRuntime:
 
     def __init__(self, runtime: Runtime, say: Any) -> None:
         self._runtime = runtime
+        self.bundle: PolicyBundle = runtime.bundle
         self._say = say
         self._mode = ""
         self._told = True
@@ -42,14 +43,14 @@ class FailingRuntime:
         self._well.set()
 
     @property
-    def bundle(self) -> PolicyBundle:
-        """What it computes."""
-        return self._runtime.bundle
-
-    @property
     def name(self) -> str:
         """Of the runtime beneath."""
         return self._runtime.name
+
+    @property
+    def distances(self) -> npt.NDArray[np.float32] | None:
+        """Of the runtime beneath."""
+        return self._runtime.distances
 
     def set_mode(self, mode: str) -> None:
         """Fail in this way from the next question on; "" to work again."""

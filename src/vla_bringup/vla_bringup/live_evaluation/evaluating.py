@@ -105,6 +105,9 @@ class _Runs:
             while waiting:
                 try:
                     self._on_one_graph(episodes, waiting, logs, failures, bar)
+                except KeyboardInterrupt:
+                    shutil.rmtree(logs, ignore_errors=True)
+                    raise
                 except VlaError as error:
                     # Episodes that were completed on this graph are no longer waiting.
                     suite, seed, _ = key = waiting[0]

@@ -77,9 +77,12 @@ class KeptEpisodes:
         if path is None:
             return
         try:
-            lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-            if lines:
-                self._read(lines, settings)
+            text = path.read_text("utf-8") if path.is_file() else ""
+            whole, _, torn = text.rpartition("\n")
+            if whole:
+                self._read(whole.splitlines(), settings)
+                if torn:  # its writer was killed; that episode runs again
+                    path.write_text(f"{whole}\n", "utf-8")
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps(settings) + "\n", "utf-8")

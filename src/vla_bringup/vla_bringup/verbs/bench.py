@@ -54,26 +54,13 @@ _FLAG: Final = {"action": "store_true"}
 
 _TRAININGS: Final[Mapping[str, Mapping[str, Any]]] = {
     "--seeds": {"type": int, "metavar": "N", "help": "trainings of each (default 3)"},
-    "--steps": {
-        "type": int,
-        "metavar": "N",
-        "help": "of a training; default: the preset's",
-    },
-    "--minutes": {
-        "type": float,
-        "metavar": "M",
-        "help": "of a training, in place of steps",
-    },
+    "--steps": {"type": int, "metavar": "N", "help": "of a training; default: the preset's"},
+    "--minutes": {"type": float, "metavar": "M", "help": "of a training, in place of steps"},
     "--suite": {"default": "nominal", "metavar": "NAME", "help": "default: %(default)s"},
     "--episodes": {"type": int, "metavar": "N", "help": "held-out seeds (default 100)"},
     "--swap": {**_FLAG, "help": "with another station's sentence, too"},
     "--jobs": {"type": int, "metavar": "N", "help": "of the episodes; default: all cores"},
-    "--set": {
-        "nargs": "+",
-        "default": (),
-        "metavar": "KEY=VALUE",
-        "help": "for all presets",
-    },
+    "--set": {"nargs": "+", "default": (), "metavar": "KEY=VALUE", "help": "for all trainings"},
     "--docs": {"type": Path, "metavar": "FILE.md", "help": "put the table in here, too"},
 }
 """Options of benchmarks that train, evaluate and lay side by side."""
@@ -242,7 +229,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--out",
             type=Path,
             metavar="DIR",
-            help="folder for what is measured with (temporary; of presets: out/presets)",
+            help="folder for what is measured with (temporary; presets, ablations and lerobot keep "
+            "theirs below out)",
         )
         child.add_argument("--json", metavar="FILE", help="write the figures here; - prints them")
         for flag, how in benchmark.options.items():

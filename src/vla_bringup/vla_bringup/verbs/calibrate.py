@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 HELP = "when a policy shall doubt itself: limits and rates into its bundle"
 
@@ -82,12 +83,28 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(figures, indent=1))
         return 0
-    check = figures["check"]
-    print(f"{args.bundle}: calibrated in {figures['calibration']['episodes']} episodes")
-    if check["episodes"]:
-        print(f"  false alarms in {check['with_alarm']} of {check['episodes']} further episodes")
-    for name, found in figures["anomalies"].items():
-        delay = f"after {found['delay_s']} s by {found['told_by']}" if found["told_by"] else ""
-        told = found["episodes"] - found["missed"]
-        print(f"  {name:<28} told in {told:>3} of {found['episodes']} {delay}")
+    print("\n".join(_table(figures)))
     return 0
+
+
+def _table(figures: dict[str, Any]) -> list[str]:
+    """The rates as Markdown, as the documentation has them."""
+    lines = ["| familiar episodes | with an alarm | alarms per hour |", "|---|---|---|"]
+    for name in ("calibration", "check"):
+        found = figures[name]
+        if found["episodes"]:
+            share = f"{found['with_alarm']} of {found['episodes']}"
+            lines.append(f"| {name} | {share} | {found['alarms_per_hour']:.1f} |")
+    if not figures["anomalies"]:
+        return lines
+    lines += [
+        "",
+        "| what is wrong | missed | 95 % interval | told after | by |",
+        "|---|---|---|---|---|",
+    ]
+    for name, found in figures["anomalies"].items():
+        missed = f"{found['missed']} of {found['episodes']}"
+        interval = f"{found['wilson_low']:.0%} to {found['wilson_high']:.0%}"
+        delay = "-" if found["delay_s"] is None else f"{found['delay_s']:.1f} s"
+        lines.append(f"| {name} | {missed} | {interval} | {delay} | {found['told_by'] or '-'} |")
+    return lines

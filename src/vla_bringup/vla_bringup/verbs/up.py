@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     graph, options = kind.from_values(_parse(args.arguments))
 
+    from vla_bringup.graph_restarts import run_with_restarts
     from vla_bringup.preflight import check_graph
     from vla_bringup.process_manager import run_graph
 
@@ -48,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     if args.check:
         print(f"ready to start: {', '.join(spec.full_name for spec in graph.nodes)}")
         return 0
+    if options.on_failure == "restart":
+        return run_with_restarts(graph, run_graph)
     return run_graph(graph)
 
 

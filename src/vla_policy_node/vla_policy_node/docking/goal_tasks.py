@@ -19,7 +19,13 @@ from vla_policy_node.docking.request import (
 )
 from vla_policy_node.docking.staging import StagingGoal
 from vla_policy_node.docking.undocking_progress import UndockingProgress
-from vla_policy_node.errors import DockTimeout, FailedToControl, UnknownFault
+from vla_policy_node.errors import (
+    DockTimeout,
+    FailedToControl,
+    FailedToDetectDock,
+    PolicyUnsure,
+    UnknownFault,
+)
 from vla_policy_node.parameters import PolicyParameters
 from vla_policy_node.policy_stack import PolicyStack
 from vla_policy_node.ros_messages import stream_statuses
@@ -184,7 +190,8 @@ def error_code(action_type: Any, outcome: Outcome) -> int:
     """The code of an outcome, in the numbers that the action has.
 
     Nav2's actions have no numbers of our own, and older ones no TIMEOUT: there a timeout counts as
-    905, as with Nav2's own server of that time, and what it has no word for as 999.
+    905, as with Nav2's own server of that time, a policy that doubts itself counts as 904, and what
+    it has no word for as 999.
     """
     if outcome.error is None:
         return int(action_type.Result.NONE)
@@ -192,8 +199,10 @@ def error_code(action_type: Any, outcome: Outcome) -> int:
     known = {getattr(result, name) for name in dir(type(result)) if name.isupper()}
     if outcome.error.code in known:
         return outcome.error.code
-    timed_out = isinstance(outcome.error, DockTimeout)
-    return FailedToControl.code if timed_out else UnknownFault.code
+    if isinstance(outcome.error, DockTimeout):
+        return FailedToControl.code
+    unsure = isinstance(outcome.error, PolicyUnsure)
+    return FailedToDetectDock.code if unsure else UnknownFault.code
 
 
 def filled(message_type: Any, **values: Any) -> Any:

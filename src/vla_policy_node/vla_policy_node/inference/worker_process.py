@@ -89,7 +89,7 @@ class WorkerProcess:
         """
         if not self._process.is_alive():
             raise WorkerError(self.obituary())
-        if self._process.is_stopped() and self._process.is_alive():
+        if self._process.is_suspended():
             self._process.kill()
             raise WorkerError(f"{self._process} was stopped")
 

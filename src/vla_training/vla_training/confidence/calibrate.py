@@ -166,8 +166,8 @@ def alarm_s(each: Drive, limits: Mapping[str, float]) -> tuple[float, str] | Non
     """When a drive has its first alarm [s], and of which measure; None if it has none."""
     for time_s, means in each.measured:
         scores = {name: means[name] / limits[name] for name in means if name in limits}
-        worst = max(scores, key=lambda name: scores[name])
-        if scores[worst] > 1.0:
+        worst = max(scores, key=lambda name: scores[name], default="")
+        if worst and scores[worst] > 1.0:
             return time_s, worst
     return None
 

@@ -21,7 +21,7 @@ _BATCH: Final = 32
 _SHRINKAGE: Final = 1e-3
 """Added to the eigenvalues of the correlation matrix (ridge)."""
 _FLAT: Final = 1e-6
-"""Features that spread less than this are constants of the network."""
+"""Features that spread less than this are constants."""
 
 Layout = Sequence[tuple[str, int]]
 
@@ -67,6 +67,11 @@ def feature_layout(bundle: PolicyBundle) -> Layout:
         raise ExportError(
             f"policy bundle {bundle.path}: its graph gives no features, expected one that this "
             "version of `vla export` wrote; export the checkpoint again, then calibrate"
+        )
+    if bundle.encoder_path is not None:
+        raise ExportError(
+            f"policy bundle {bundle.path} reads sentences with a language model, expected one that "
+            "knows words by number: only those can be calibrated so far; use it without a score"
         )
     return [(str(name), int(size)) for name, size in parts]
 
@@ -114,11 +119,13 @@ def _features_of(
 def _fit_group(
     name: str, indices: npt.NDArray[np.int64], features: npt.NDArray[np.float32]
 ) -> FeatureGroup:
+    # Constants of the network say nothing, and cannot be scaled.
+    indices = indices[features[:, indices].std(axis=0) > _FLAT]
     values = features[:, indices].astype(np.float64)
     spread = values.std(axis=0)
-    indices, values, spread = (each[..., spread > _FLAT] for each in (indices, values, spread))
     mean = values.mean(axis=0)
     scaled = (values - mean) / spread
     eigenvalues, vectors = np.linalg.eigh(scaled.T @ scaled / len(scaled))
-    whitening = vectors / np.sqrt(np.clip(eigenvalues, 0.0, None) + _SHRINKAGE) / spread[:, None]
-    return FeatureGroup(name, indices, mean.astype(np.float32), whitening.astype(np.float32))
+    whitening = vectors / np.sqrt(np.clip(eigenvalues, 0.0, None) + _SHRINKAGE)
+    single = (each.astype(np.float32) for each in (mean, spread, whitening))
+    return FeatureGroup(name, indices, *single)

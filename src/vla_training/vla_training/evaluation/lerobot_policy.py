@@ -22,7 +22,6 @@ from vla_core.contract import Contract
 from vla_core.contract_specs import ImageDecoder, OdometryDecoder, ScanDecoder
 from vla_core.language import Vocabulary
 from vla_core.normalization import Statistics
-from vla_training.benchmarks import lerobot_serving
 from vla_training.benchmarks.lerobot_environment import environment, lerobot_python
 from vla_training.errors import EvaluationError
 
@@ -34,6 +33,9 @@ DESCRIPTION: Final = "vla.json"
 
 STREAMS: Final = {"image": ImageDecoder, "state": OdometryDecoder, "environment": ScanDecoder}
 """The streams that ACT looks at, and how they are told from others: the first of each kind."""
+
+# By its path: here, it would import PyTorch, without which bundles are evaluated.
+_SERVING: Final = Path(__file__).parents[1] / "benchmarks" / "lerobot_serving.py"
 
 
 def is_lerobot(policy: str) -> bool:
@@ -132,7 +134,7 @@ class LerobotRunner:
     def _start(self) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (as long as the process)
         self._process = subprocess.Popen(
-            [str(self._python), str(Path(lerobot_serving.__file__))],
+            [str(self._python), str(_SERVING)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

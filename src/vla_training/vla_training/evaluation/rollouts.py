@@ -23,6 +23,8 @@ class EpisodeResult:
         seed: Of scene, start and noise.
         swapped: Commanded to another station than the drawn one, all else as drawn.
         disturbance: What spoilt the policy's observations, see `disturbance`; empty: nothing.
+        confidence_score: Highest score of the episode, 1 at the limit of calibration; None without
+            one.
         success: Docked at the commanded station, in time and without a collision.
         outcome: "docked", "wrong_station", "collision" or "timeout".
         instruction: The sentence.
@@ -71,6 +73,7 @@ class EpisodeResult:
     inferences: int
     interventions: dict[str, int]
     disturbance: str = ""
+    confidence_score: float | None = None
     live: LiveFacts | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -155,6 +158,7 @@ def run_episode(
         start_heading_deg=math.degrees(start.yaw),
         inferences=driver.inferences,
         interventions=dict(driver.interventions),
+        confidence_score=getattr(driver, "highest_score", None),
     )
 
 

@@ -78,12 +78,13 @@ def write_page(text: str, path: Path) -> None:
 def _head(report: EvaluationReport, values: Mapping[str, Mapping[str, Any]]) -> str:
     config, results = report.config, report.results
     held_out = all(each["held_out"] for each in values.values())
+    ticks = "tick" if config.latency_ticks == 1 else "ticks"
     facts = (
         config.policy,
         f"seeds {results[0].seed} to {results[-1].seed}"
         + (", held out from training" if held_out else ", not held out from training"),
         f"{config.mode.replace('_', ' ')}, inference every {config.replan_steps} ticks, "
-        + ("live ROS graph" if config.is_live else f"latency {config.latency_ticks} ticks"),
+        + ("live ROS graph" if config.is_live else f"latency {config.latency_ticks} {ticks}"),
         f"vla_training {__version__}",
     )
     return f'<p class="quiet">{escape(" · ".join(facts))}</p>'
