@@ -211,6 +211,10 @@ class Recorder:
     def save_recent(self, **request):
         return self._save.call(SaveRecent.Request(**request), timeout_sec=WAIT_S)
 
+    def forget(self):
+        """Let go of the robot, whose node an action client would keep alive for ever."""
+        self._record.destroy()
+
     def end(self, number=signal.SIGTERM):
         if self.process.poll() is None:
             self.process.send_signal(number)

@@ -32,6 +32,7 @@ def killed_bag(robot, make_recorder, folder, name, duration_s, **parameters):
     killed_s = time.monotonic()
     recorder.end(signal.SIGKILL)
     publishing.end()
+    recorder.forget()
     return folder / name, killed_s, publishing, goal
 
 
