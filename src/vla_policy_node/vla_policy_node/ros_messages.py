@@ -90,8 +90,7 @@ def policy_status(
         confidence: of the policy in itself.
     """
     message = PolicyStatus(instruction=instruction, inference_latency_s=latency_s)
-    if hasattr(message, "confidence_score"):
-        message.confidence_score, message.doubt = confidence.score, confidence.doubt
+    message.confidence_score, message.doubt = confidence.score, confidence.doubt
     message.reason = "; ".join(part for part in (fault, describe_stale(streams)) if part)
     message.header.stamp = time_message(now_ns)
     if chunk is not None:
