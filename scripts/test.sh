@@ -9,10 +9,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 rm -rf build/*/pytest.xml
 # One package at a time: the end-to-end tests hold a 20 Hz loop and want the cores to themselves.
 # Real processes meet real clocks: on a machine that others use too, a test may fail by a pause of
-# seconds. It gets one more try, and -rR names every test that needed it.
+# seconds. It gets one more try, and -rR names every test that needed it. Property tests try the
+# same examples every time; run by hand, they look for new ones.
 python -m colcon --log-base log test --merge-install --executor sequential --metas colcon.meta \
   --event-handlers console_direct+ desktop_notification- --retest-until-pass 1 \
-  --pytest-args --color=no -rR "$@"
+  --pytest-args --color=no -rR --hypothesis-profile=ci "$@"
 colcon_status=$?
 
 python scripts/summarize_tests.py build src

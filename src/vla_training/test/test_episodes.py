@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vla_core import keys
@@ -246,21 +246,31 @@ def test_the_order_of_the_messages_does_not_matter(line, seed):
 
 @settings(max_examples=100, deadline=None)
 @given(timelines(), limits)
+@example(
+    BagTimeline(
+        {
+            keys.IMAGE: np.array([300_000_000, 400_000_000]),
+            keys.ODOMETRY: np.array([100_000_000, 200_000_000, 300_000_000, 500_000_000]),
+            keys.ACTION: np.array([400_000_000]),
+        },
+        np.zeros((1, 2)),
+        np.zeros((4, 2)),
+    ),
+    SegmentLimits(0.3, 2.0, 0.0, 0.0, 0.0),
+)
 def test_an_episode_is_not_cut_again(line, limits):
-    """What is left of an episode alone is the same episode."""
+    """What is left of an episode alone, with what was there when it began, is the same episode."""
     for segment in segments(line, limits):
         if segment.dropped:
             continue
-        keep = {
-            key: (s >= segment.start_ns) & (s <= segment.end_ns)
-            for key, s in line.stamps_ns.items()
-        }
-        if not all(chosen.any() for chosen in keep.values()):
-            continue
+        stamps, values = {}, {}
+        for key, own in line.stamps_ns.items():
+            order = np.argsort(own, kind="stable")
+            order = order[own[order] <= segment.end_ns]
+            order = order[max(np.searchsorted(own[order], segment.start_ns, "right") - 1, 0) :]
+            stamps[key], values[key] = np.maximum(own[order], segment.start_ns), order
         alone = BagTimeline(
-            {key: s[keep[key]] for key, s in line.stamps_ns.items()},
-            line.commands[keep[keys.ACTION]],
-            line.velocities[keep[keys.ODOMETRY]],
+            stamps, line.commands[values[keys.ACTION]], line.velocities[values[keys.ODOMETRY]]
         )
         kept = [
             s
@@ -268,4 +278,5 @@ def test_an_episode_is_not_cut_again(line, limits):
             if not s.dropped
         ]
         assert len(kept) == 1
+        assert kept[0].start_ns == segment.start_ns
         assert kept[0].end_ns <= segment.end_ns
