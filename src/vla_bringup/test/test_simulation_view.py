@@ -121,6 +121,7 @@ def test_policy_is_told_the_given_sentence(bundle):
 
     class Listening:
         bundle = policy.bundle
+        distances = None
 
         def __call__(self, frame, sentence):
             told.append(sentence)
