@@ -3,6 +3,7 @@
 import io
 import re
 import signal
+import urllib.error
 import urllib.request
 from threading import Thread
 
@@ -50,9 +51,13 @@ def test_the_camera_is_on_the_page(vla, camera):
             headers = iter(stream.readline, b"\r\n")
             sizes = [line.split(b":")[1] for line in headers if line.startswith(b"Content-Length")]
             picture = np.asarray(Picture.open(io.BytesIO(stream.read(int(sizes[0])))))
+            assert stream.readline() == b"\r\n"
     assert picture.shape == (60, 80, 3)
     assert picture[30, 10].tolist() == pytest.approx([200, 0, 0], abs=12)
     assert picture[30, 70].tolist() == pytest.approx([0, 0, 200], abs=12)
+    foreign = urllib.request.Request(url, headers={"Host": "elsewhere.example"})
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(foreign, timeout=20)
     taken = vla("watch", "--port", url.rstrip("/").rpartition(":")[2])
     assert taken.wait() == 1
     assert "cannot be used" in taken.errors
