@@ -270,6 +270,20 @@ def test_a_simulated_clock_may_leap():
     assert state.age_s == 0.0
 
 
+def test_after_a_clock_was_set_back_the_rates_are_those_of_the_new_time():
+    feed = Feed().run(3.0)
+    feed.now_ns -= 60 * 10**9
+    feed.run(1.0)
+    assert all(state.rate_hz == pytest.approx(20.0) for state in feed.hub.states(feed.now_ns))
+    # What stood still before the leap and after it is frozen from the leap on, not a minute later.
+    feed = Feed().run(1.0)
+    feed.frozen = {keys.SCAN}
+    feed.run(0.1)
+    feed.now_ns -= 60 * 10**9
+    feed.run(1.5)
+    feed.check("is frozen")
+
+
 def test_points_of_the_scan_are_there_for_robots_that_brake_for_obstacles():
     feed = Feed().run(0.1)
     assert feed.hub.surroundings is None

@@ -12,8 +12,17 @@ from dataset_making import episode_rows, write_dataset
 from vla_core import keys
 from vla_training.dataset.file import DatasetFile
 from vla_training.dataset.head import SplitChoice
-from vla_training.dataset.layout import ACTION_VALID, VALID, observation, parts_folder
+from vla_training.dataset.layout import (
+    ACTION,
+    ACTION_VALID,
+    DOCK_POSE,
+    DOCK_POSE_VALID,
+    VALID,
+    observation,
+    parts_folder,
+)
 from vla_training.dataset.prefetching import Prefetcher
+from vla_training.dataset.sampling import FocusedBatches
 from vla_training.dataset.storage import choose_storage
 from vla_training.dataset.windows import DockingDataset, ShuffledBatches, make_loader
 from vla_training.errors import DatasetError
@@ -195,6 +204,35 @@ def test_every_sample_is_seen_once_an_epoch_and_steps_repeat():
     again = ShuffledBatches(103, 10, seed=3)
     torch.testing.assert_close(again.indices(17), second[70:80], rtol=0, atol=0)
     assert len(ShuffledBatches(3, 10, seed=0).indices(5)) == 3
+
+
+def test_a_share_of_every_batch_comes_from_what_is_in_focus():
+    focus = torch.arange(90, 103)
+    batches = FocusedBatches(103, 20, 3, focus, 0.5)
+    drawn = [batches.indices(step) for step in range(13)]
+    assert all(len(indices) == 20 for indices in drawn)
+    counts = torch.bincount(torch.cat(drawn), minlength=103)
+    # 10 of each batch from the focus, one batch per permutation of it; the rest from all alike.
+    assert int((counts[:90] == 0).sum()) <= 3  # what fills no batch is left out of an epoch
+    assert int(counts[90:].sum()) == pytest.approx(13 * 10 + 130 * 13 / 103, abs=8)
+    shards = torch.stack([(indices >= 90).float() for indices in drawn]).mean(0).split(5)
+    assert all(0.3 < shard.mean() < 0.9 for shard in shards)
+    again = FocusedBatches(103, 20, 3, focus, 0.5)
+    torch.testing.assert_close(again.indices(7), drawn[7], rtol=0, atol=0)
+    assert len(FocusedBatches(3, 10, 0, torch.tensor([1]), 0.9).indices(5)) == 3
+
+
+def test_on_the_way_in_is_close_known_and_moving(tmp_path, contract):
+    rows = episode_rows(contract, 40, 1)
+    rows[DOCK_POSE][:] = (2.0, 0.0, 0.0)
+    rows[DOCK_POSE][10:] = (0.15, 0.0, 0.0)
+    rows[DOCK_POSE_VALID][:] = True
+    rows[DOCK_POSE_VALID][12] = False
+    rows[ACTION][:] = 0.1
+    rows[ACTION][30:] = 0.0
+    data = DockingDataset(write_dataset(tmp_path / "d.h5", contract, [rows]))
+    assert data.on_the_way_in(0.2).tolist() == [10, 11, *range(13, 30)]
+    assert data.on_the_way_in(0.1).tolist() == []
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])

@@ -69,6 +69,9 @@ class TrainingConfig:
         seed: Of weights, order of samples and augmentation.
         steps: Optimizer steps.
         batch_size: Samples of a step, over all processes and micro-batches.
+        near_share: Share of a batch that is drawn from the last part of the way in alone, besides
+            what of it comes with the rest.
+        near_m: Distance of the docked pose from which on that is.
         accumulate: Micro-batches whose mean gradient makes a step, in each process.
         shards: Parts of a batch whose augmentation is drawn apart, a multiple of processes times
             micro-batches; 0 for one each. With an equal number, any division of a batch over
@@ -101,6 +104,8 @@ class TrainingConfig:
     seed: int = bounded(0, 0, 2**31 - 1)
     steps: int = bounded(1500, 1, 100_000_000)
     batch_size: int = bounded(128, 1, 65536)
+    near_share: float = bounded(0.0, 0.0, 0.9)
+    near_m: float = bounded(0.2, 0.0, 100.0)
     accumulate: int = bounded(1, 1, 65536)
     shards: int = bounded(0, 0, 65536)
     precision: str = bounded("bf16", choices=("bf16", "fp16", "float32"))

@@ -16,7 +16,7 @@ from torch import Tensor
 from vla_training.dataset.augmentation import Augmentation
 from vla_training.dataset.batch import SHARD, Batch
 from vla_training.dataset.prefetching import Prefetcher
-from vla_training.dataset.sampling import ShuffledBatches
+from vla_training.dataset.sampling import FocusedBatches, ShuffledBatches
 from vla_training.dataset.storage import Storage
 from vla_training.dataset.windows import DockingDataset
 from vla_training.errors import DatasetError
@@ -66,7 +66,7 @@ class TrainingData:
         self._shard_size = min(config.batch_size, samples) // config.shards
         self._own_shards = config.shards // (processes * config.accumulate)
         self.batch_size = self._shard_size * config.shards
-        self._shuffle = ShuffledBatches(samples, self.batch_size, config.seed)
+        self._shuffle = self._order(samples)
 
     def _open(self, split: str) -> DockingDataset:
         return DockingDataset(
@@ -77,6 +77,19 @@ class TrainingData:
             device=self._device,
             paraphrase=self._config.augmentation.paraphrase,
         )
+
+    def _order(self, samples: int) -> ShuffledBatches | FocusedBatches:
+        config = self._config
+        if not config.near_share:
+            return ShuffledBatches(samples, self.batch_size, config.seed)
+        near = self.training.on_the_way_in(config.near_m)
+        if not len(near):
+            raise DatasetError(
+                f"data set {config.dataset} has no training sample whose station is known to be "
+                f"within {config.near_m:g} m, near_m, which near_share={config.near_share:g} asks "
+                "for; set near_share=0"
+            )
+        return FocusedBatches(samples, self.batch_size, config.seed, near, config.near_share)
 
     def shards(self, number: int) -> range:
         """Numbers of the shards of a micro-batch, counted from the first step on."""

@@ -1,9 +1,10 @@
-"""The other processes of `vla bench loop`: a robot that only publishes, and an empty timer."""
+"""The other processes of `vla bench loop`: a robot on a treadmill, and an empty timer."""
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,12 +13,14 @@ import rclpy
 from geometry_msgs.msg import PoseStamped, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import BatteryState, Image, LaserScan
 
 from vla_core import keys
 from vla_core.contract import Contract
 from vla_policy_node.ros_messages import qos_profile
+from vla_recorder.teleop.twist_messages import command_type, command_values
 
 EMPTY_TIMER_TOPIC: Final = "empty_timer"
 IMAGE_HZ: Final = 30.0
@@ -25,6 +28,8 @@ SCAN_HZ: Final = 20.0
 ODOMETRY_HZ: Final = 50.0
 WIDTH_PX, HEIGHT_PX = 640, 480
 _BEAMS: Final = 720
+_VARIANTS: Final = 4
+_ODOMETRY_NOISE: Final = 1e-3  # m/s and rad/s
 _SLOW_HZ: Final = 10.0
 # Farther than any tolerance, so that the robot is never taken for docked.
 _DOCK_DISTANCE_M: Final = 2.0
@@ -41,42 +46,80 @@ class EmptyTimer(Node):
 
 
 class SensorRobot(Node):
-    """A robot that sees noise and stands still, at the rates of a real one."""
+    """A robot that sees noise, at the rates of a real one, and moves as told without arriving.
+
+    Its readings differ from one to the next, as those of a moving robot do: the policy node takes
+    a stream that repeats itself while the robot moves for frozen.
+    """
 
     def __init__(self, contract: Contract) -> None:
         super().__init__("bench_robot")
         self._contract = contract
-        generator = np.random.default_rng(0)
-        pixels = generator.integers(0, 255, HEIGHT_PX * WIDTH_PX * 3, np.uint8)
-        self._image = Image(height=HEIGHT_PX, width=WIDTH_PX, encoding="rgb8", step=3 * WIDTH_PX)
-        self._image.data = pixels.tobytes()
-        self._scan = LaserScan(
-            angle_min=-np.pi, angle_increment=2.0 * np.pi / _BEAMS, range_min=0.05, range_max=12.0
+        self._command = np.zeros(contract.action.size)
+        self._odometry = Odometry()
+        self.create_subscription(
+            command_type(contract), contract.action.topic, self._on_command, QoSProfile(depth=1)
         )
-        self._scan.ranges = generator.uniform(2.0, 4.0, _BEAMS).astype(np.float32).tolist()
-        for key, kind, message, rate_hz in (
-            (keys.IMAGE, Image, self._image, IMAGE_HZ),
-            (keys.SCAN, LaserScan, self._scan, SCAN_HZ),
-            (keys.ODOMETRY, Odometry, Odometry(), ODOMETRY_HZ),
+        generator = np.random.default_rng(0)
+        for key, rate_hz, messages in (
+            (keys.IMAGE, IMAGE_HZ, _images(generator)),
+            (keys.SCAN, SCAN_HZ, _scans(generator)),
+            (keys.ODOMETRY, ODOMETRY_HZ, self._odometries(generator)),
         ):
             stream = contract.stream(key)
-            self._send_at(rate_hz, kind, stream.topic, message, qos_profile(stream.qos))
+            self._send_at(rate_hz, stream.topic, messages, qos_profile(stream.qos))
         pose = PoseStamped()
         pose.header.frame_id = contract.base_frame
         pose.pose.position.x = _DOCK_DISTANCE_M
         if contract.dock_pose_topic:
-            self._send_at(_SLOW_HZ, PoseStamped, contract.dock_pose_topic, pose, 1)
+            self._send_at(_SLOW_HZ, contract.dock_pose_topic, itertools.repeat(pose), 1)
         battery = BatteryState(power_supply_status=BatteryState.POWER_SUPPLY_STATUS_DISCHARGING)
-        self._send_at(_SLOW_HZ, BatteryState, "battery_state", battery, 1)
+        self._send_at(_SLOW_HZ, "battery_state", itertools.repeat(battery), 1)
 
-    def _send_at(self, rate_hz: float, kind: Any, topic: str, message: Any, qos: Any) -> None:
-        publisher = self.create_publisher(kind, topic, qos)
+    def _on_command(self, message: Any) -> None:
+        self._command = command_values(self._contract, message)
+
+    def _odometries(self, generator: np.random.Generator) -> Iterator[Odometry]:
+        twist, position = self._odometry.twist.twist, self._odometry.pose.pose.position
+        while True:
+            command = dict(zip(self._contract.action.fields, self._command, strict=True))
+            noise = generator.normal(0.0, _ODOMETRY_NOISE, 2)
+            twist.linear.x = command.get("linear.x", 0.0) + noise[0]
+            twist.angular.z = command.get("angular.z", 0.0) + noise[1]
+            position.x += twist.linear.x / ODOMETRY_HZ
+            yield self._odometry
+
+    def _send_at(self, rate_hz: float, topic: str, messages: Iterator[Any], qos: Any) -> None:
+        first = next(messages)
+        publisher = self.create_publisher(type(first), topic, qos)
 
         def send() -> None:
+            message = next(messages)
             message.header.stamp = self.get_clock().now().to_msg()
             publisher.publish(message)
 
         self.create_timer(1.0 / rate_hz, send)
+
+
+def _images(generator: np.random.Generator) -> Iterator[Image]:
+    """Different pictures, made beforehand: what the publisher does shall cost next to nothing."""
+    images = []
+    for _ in range(_VARIANTS):
+        image = Image(height=HEIGHT_PX, width=WIDTH_PX, encoding="rgb8", step=3 * WIDTH_PX)
+        image.data = generator.integers(0, 255, HEIGHT_PX * WIDTH_PX * 3, np.uint8).tobytes()
+        images.append(image)
+    return itertools.cycle(images)
+
+
+def _scans(generator: np.random.Generator) -> Iterator[LaserScan]:
+    scans = []
+    for _ in range(_VARIANTS):
+        scan = LaserScan(
+            angle_min=-np.pi, angle_increment=2.0 * np.pi / _BEAMS, range_min=0.05, range_max=12.0
+        )
+        scan.ranges = generator.uniform(2.0, 4.0, _BEAMS).astype(np.float32).tolist()
+        scans.append(scan)
+    return itertools.cycle(scans)
 
 
 NODES: Final[dict[str, Callable[[Contract], Node]]] = {

@@ -51,6 +51,8 @@ class Arrivals:
             content: see `fingerprint`.
         """
         self.messages += 1
+        if self._times_ns and received_ns < self._times_ns[-1]:
+            self._times_ns.clear()  # the clock was set back: they lie in the future
         self._times_ns.append(received_ns)
         self._compare(content, received_ns)
         ahead_ns = stamp_ns - received_ns
@@ -108,6 +110,7 @@ class Arrivals:
             self._content, self.same_since_ns, self._repeats = content, received_ns, 1
         else:
             self._repeats += 1
+            self.same_since_ns = min(self.same_since_ns, received_ns)  # the clock may be set back
 
 
 def fingerprint(stream: StreamSpec, message: Any) -> bytes:

@@ -21,7 +21,7 @@ class _Lasting:
     def update(self, holds: bool, now_ns: int) -> None:
         if not holds:
             self._since_ns = None
-        elif self._since_ns is None:
+        elif self._since_ns is None or now_ns < self._since_ns:  # the clock may be set back
             self._since_ns = now_ns
 
     def for_ns(self, now_ns: int) -> int:

@@ -47,3 +47,37 @@ class ShuffledBatches(Sampler[Tensor]):
         while True:
             yield self.indices(step)
             step += 1
+
+
+class FocusedBatches:
+    """Batches of which a share comes from some of the samples, and the rest from all of them.
+
+    Both run through their own permutations, see `ShuffledBatches`; within a batch they are mixed,
+    so that every shard of it has its part.
+
+    Args:
+        samples: Number of samples.
+        batch_size: Samples of a batch; capped at the number of samples.
+        seed: Of the permutations.
+        focus: (F,) int64 indices of the samples to see more often, at least one.
+        share: Of a batch, 0 to 1.
+    """
+
+    def __init__(
+        self, samples: int, batch_size: int, seed: int, focus: Tensor, share: float
+    ) -> None:
+        size = min(batch_size, samples)
+        count = min(round(share * size), size - 1, len(focus))
+        self._focus = focus
+        self._focused = ShuffledBatches(len(focus), max(count, 1), seed) if count else None
+        self._all = ShuffledBatches(samples, size - count, seed)
+        self._seed = seed
+
+    def indices(self, step: int) -> Tensor:
+        """(B,) int64 sample indices of a step, counted from 0."""
+        indices = self._all.indices(step)
+        if self._focused is None:
+            return indices
+        indices = torch.cat([indices, self._focus[self._focused.indices(step)]])
+        order = np.random.default_rng([self._seed, step]).permutation(len(indices))
+        return indices[torch.from_numpy(order)]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vla_training.dataset.file import DatasetFile, Extent
 from vla_training.dataset.layout import EpisodeRecord, RowSpec
+from vla_training.dataset.page_advice import begin_to_read, expect_random_reads
 from vla_training.errors import DatasetError
 
 Storage = Literal["auto", "device", "memory", "mapped"]
@@ -93,11 +94,14 @@ class MappedRows:
         rows = np.concatenate([np.arange(e.start, e.start + e.length) for e in episodes])
         extent = np.searchsorted(starts, rows, side="right") - 1
         begins = np.array([data.ctypes.data - first for data in maps])
+        self._first = first
         self._places = begins[extent] + (rows - starts[extent]) * spec.row_bytes
 
     def take(self, rows: Tensor) -> Tensor:
         """See `RowStore`."""
-        taken = self._windows[self._places[rows.numpy()]]
+        places = self._places[rows.numpy()]
+        begin_to_read(places + self._first, self._spec.row_bytes)
+        taken = self._windows[places]
         return torch.from_numpy(taken.view(self._spec.dtype).reshape(-1, *self._spec.shape))
 
 
@@ -164,6 +168,7 @@ def _map(extent: Extent, spec: RowSpec) -> np.ndarray:
         if mapped is None:
             mapped = torch.from_file(str(extent.path), size=stat.st_size, dtype=torch.uint8)
             _files[identity] = mapped
+            expect_random_reads(mapped.numpy())
     except (OSError, RuntimeError) as error:
         raise DatasetError(
             f"{extent.path} cannot be mapped ({error}); delete it and convert the bags again"

@@ -250,6 +250,17 @@ class DockingDataset(Dataset[Batch]):
         """A batch, for a DataLoader, which must not collate it again; see `make_loader`."""
         return self.batch(torch.as_tensor(indices, dtype=torch.int64))
 
+    def on_the_way_in(self, distance_m: float) -> Tensor:
+        """(F,) int64 indices of samples close to the dock whose action is not to rest in it.
+
+        Args:
+            distance_m: From the docked pose, at most; samples without a known pose are left out.
+        """
+        pose, action = self._labels[keys.DOCK_POSE], self._labels[keys.ACTION]
+        close = pose[:, :2].norm(dim=1) <= distance_m
+        moving = action[:, 0].ne(0.0).any(dim=1)
+        return torch.nonzero(self._labels[DOCK_POSE_KNOWN] & close & moving).squeeze(1).cpu()
+
     def batches(self, size: int) -> Iterator[Batch]:
         """All samples in order, in batches up to a size."""
         for indices in torch.arange(len(self)).split(size):

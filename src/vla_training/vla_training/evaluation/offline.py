@@ -61,7 +61,7 @@ def offline_report(
         policy: Folder of a bundle, or training checkpoint; the pose of the station is known to a
             checkpoint only.
         dataset: Data set file.
-        split: "validation" or "test".
+        split: "validation", "test", or "training" to see how well it fits what it learned from.
         most_samples: Evenly thinned to so many.
 
     Returns:
