@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 IN_ENV := source env.sh &&
 
-.PHONY: help setup build demo test lint format docs clean
+.PHONY: help setup build demo test bench lint format docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z ]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,6 +16,9 @@ demo: setup  ## dock the simulated robot with the shipped policy; results in out
 
 test: setup  ## build, run every test through colcon, print the results
 	@scripts/test.sh
+
+bench: setup  ## vla bench all, within an hour (ARGS=--quick: ten minutes); results in out/bench
+	@$(IN_ENV) vla bench all $(ARGS)
 
 lint: setup  ## ruff, mypy
 	@$(IN_ENV) ruff check --quiet . && ruff format --check . && scripts/mypy.sh

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from vla_bringup.benchmarks import catalogue
 from vla_bringup.benchmarks.loop_probe import Tick, spells
 from vla_bringup.cli import main
-from vla_bringup.verbs import bench
 from vla_core import action_chunks
 from vla_core.safety_envelope import Intervention
 
@@ -78,5 +78,5 @@ def test_spells_are_told_apart_and_say_what_had_stopped_coming():
 
 
 def test_what_the_command_line_knows_of_execution_modes_is_true():
-    assert bench.EXECUTION_MODES == action_chunks.EXECUTION_MODES
-    assert action_chunks.DEFAULT_EXECUTION_MODE == bench.DEFAULT_EXECUTION_MODE
+    assert catalogue.EXECUTION_MODES == action_chunks.EXECUTION_MODES
+    assert action_chunks.DEFAULT_EXECUTION_MODE == catalogue.DEFAULT_EXECUTION_MODE

@@ -61,6 +61,14 @@ def test_the_benchmark_reads_what_the_data_set_has(path, tmp_path):
         load.run(quick=True)
 
 
+def test_without_a_data_set_the_expert_drives_for_one(contract, tmp_path):
+    robot = tmp_path / "contract.yaml"
+    robot.write_text(contract.to_yaml(), "utf-8")
+    data = DockingDataset(load._driven(tmp_path / "driven.h5", robot, frames=150))
+    assert len(data.episodes) == 1
+    assert data.frames > 60  # three seconds
+
+
 def test_the_peer_gets_the_same_frames(path, tmp_path):
     data = DockingDataset(path, limit_episodes=2)
     load.export_frames(data, tmp_path / "frames")

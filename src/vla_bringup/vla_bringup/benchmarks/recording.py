@@ -110,6 +110,7 @@ def _record(folder: Path, duration_s: float, *, with_simulator: bool) -> dict[st
         "with_simulator": with_simulator,
         "duration_s": duration_s,
         "published": published,
+        "published_in_all": sum(published.values()),
         "lost": lost,
         "lost_in_all": sum(lost.values()),
         "megabytes_per_s": size_bytes / 1e6 / duration_s,

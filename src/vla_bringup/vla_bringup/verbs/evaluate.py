@@ -19,8 +19,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vla_bringup.benchmarks.catalogue import DEFAULT_EXECUTION_MODE, EXECUTION_MODES
 from vla_bringup.resources import default_policy
-from vla_bringup.verbs.bench import DEFAULT_EXECUTION_MODE, EXECUTION_MODES
 from vla_core.errors import VlaError
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split",
         default="validation",
-        choices=("validation", "test"),
-        help="of that data set (default %(default)s)",
+        choices=("validation", "test", "training"),
+        help="of that data set (default %(default)s); training: does it fit what it learned?",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report; - prints it")
     parser.add_argument(

@@ -9,6 +9,7 @@ same batch size, horizon and number of workers, in its two modes (PNG images, an
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -19,17 +20,22 @@ import numpy as np
 import torch
 
 from vla_core import keys
+from vla_core.contract import Contract
 from vla_core.contract_specs import ImageDecoder, OdometryDecoder, ScanDecoder
 from vla_training.benchmarks.lerobot_environment import LEROBOT_VERSION, lerobot_python, run_in
 from vla_training.dataset.batch import DOCK_POSE_KNOWN, Batch
+from vla_training.dataset.head import SplitChoice
 from vla_training.dataset.windows import DockingDataset, ShuffledBatches, make_loader
 from vla_training.errors import BenchmarkError
+from vla_training.rollouts.options import RolloutOptions
+from vla_training.rollouts.rollout import rollout
 
 BATCH_SIZE: Final = 128
 WORKERS: Final = (0, 2)
 _ROUNDS: Final = 25
 _WARM_UP: Final = 3
 _MODES: Final = ("image", "video")
+_FRAMES_OF_AN_EPISODE: Final = 200
 
 Gather = Callable[[torch.Tensor], Any]
 
@@ -38,6 +44,7 @@ def run(
     quick: bool = False,
     out: Path | None = None,
     *,
+    contract: Path | None = None,
     data: Path | None = None,
     peer: Path | None = None,
     with_peer: bool = False,
@@ -49,7 +56,8 @@ def run(
         quick: Fewer frames and batches.
         out: Folder for the raw files and LeRobot's data sets, some 100 kB a frame; None for a
             temporary one.
-        data: Data set file whose training split is read.
+        contract: Of the simulated robot, for frames where no data set is given.
+        data: Data set file whose training split is read; None to have the expert drive for one.
         peer: Environment with LeRobot, see `lerobot_environment.lerobot_python`.
         with_peer: Compare with LeRobot; installs it (8 GB) where `peer` or the user's cache does
             not have it.
@@ -57,19 +65,21 @@ def run(
 
     Returns:
         `batch_size`, `batch_bytes`, `frames`; `samples_per_s` and `share_of_floor` by storage, each
-        the median of many short rounds in turns; `loader_samples_per_s` by number of DataLoader
-        workers; and `peer`, LeRobot's figures by mode, with `times_faster` by number of workers.
+        the median of many short rounds in turns, and `share_of_floor_quartiles`, the first and
+        the third; `loader_samples_per_s` by number of DataLoader workers; and `peer`, LeRobot's
+        figures by mode, with `times_faster` by number of workers.
 
     Raises:
-        BenchmarkError: If no data set is given, or LeRobot cannot be used.
+        BenchmarkError: If neither a data set nor a contract is given, or LeRobot cannot be used.
         DatasetError: If the data set cannot be used.
     """
-    if data is None:
-        raise BenchmarkError("vla bench load needs frames; name a data set (made by vla convert)")
-    episodes = _episodes_with(data, frames or (2000 if quick else 8000))
+    frames = frames or (2000 if quick else 8000)
     batches = 5 if quick else 25
     with tempfile.TemporaryDirectory(dir=out) as name:
         folder = Path(name)
+        if data is None:
+            data = _driven(folder / "driven.h5", contract, frames)
+        episodes = _episodes_with(data, frames)
         answer = _against_floor(data, episodes, folder, batches)
         rates = {
             str(workers): _loader_rate(data, episodes, workers, batches) for workers in WORKERS
@@ -78,6 +88,21 @@ def run(
         if with_peer or peer is not None:
             answer["peer"] = _against_peer(data, episodes, folder, peer, rates, quick)
     return answer
+
+
+def _driven(path: Path, contract: Path | None, frames: int) -> Path:
+    """A data set with about so many frames to train on, driven by the expert in simulation."""
+    if contract is None:
+        raise BenchmarkError(
+            "vla bench load needs frames; name a data set (made by vla convert), or the contract "
+            "of the simulated robot"
+        )
+    episodes = math.ceil(frames / _FRAMES_OF_AN_EPISODE)
+    split = SplitChoice(validation_fraction=0.0, test_fraction=0.0)
+    rollout(
+        path, range(episodes), RolloutOptions(Contract.load(contract)), split=split, progress=False
+    )
+    return path
 
 
 def _episodes_with(path: Path, frames: int) -> int:
@@ -108,9 +133,7 @@ def _against_floor(path: Path, episodes: int, folder: Path, batches: int) -> dic
             shuffle = ShuffledBatches(len(data), size, seed=turn)
             rates[name].append(_rate(gather, shuffle, batches))
     against = {
-        name: float(np.median(np.divide(values, rates["floor"])))
-        for name, values in rates.items()
-        if name != "floor"
+        name: np.divide(values, rates["floor"]) for name, values in rates.items() if name != "floor"
     }
     whole = data.batch(torch.arange(size)).values()
     return {
@@ -118,7 +141,10 @@ def _against_floor(path: Path, episodes: int, folder: Path, batches: int) -> dic
         "batch_bytes": sum(value.numel() * value.element_size() for value in whole),
         "frames": data.frames,
         "samples_per_s": {name: round(float(np.median(v)), 1) for name, v in rates.items()},
-        "share_of_floor": {name: round(value, 3) for name, value in against.items()},
+        "share_of_floor": {name: round(float(np.median(v)), 3) for name, v in against.items()},
+        "share_of_floor_quartiles": {
+            name: np.percentile(v, (25, 75)).round(3).tolist() for name, v in against.items()
+        },
     }
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,17 +77,19 @@ def run(
     *,
     contract: Path | None = None,
     peer: Path | None = None,
+    no_peer: bool = False,
     batch_size: int = 32,
     threads: int = 0,
 ) -> dict[str, Any]:
     """`vla bench train`.
 
     Args:
-        quick: Few steps of small batches, one precision, and nothing taken away.
+        quick: Few steps of small batches, one precision, and with LeRobot nothing taken away.
         out: Not used: nothing is written.
         contract: Of the robot.
         peer: Environment with LeRobot, see `lerobot_environment.lerobot_python`; made there if
             need be (8 GB).
+        no_peer: Leave LeRobot out.
         batch_size: Samples of a step.
         threads: Of either side; 0 for one per core.
 
@@ -94,7 +97,7 @@ def run(
         By precision: `samples_per_s` of each of `SIZES` and `lerobot`, `times_lerobot` of each of
         `SIZES`, and `share_without`, the throughput that is left without each of `WITHOUT`: median,
         lowest and highest of the rounds each; `parameters` by name and `versions`. Besides, the
-        sizes, and `within_limits` by precision.
+        sizes, and `within_limits` by precision. Without LeRobot what is about it is missing.
 
     Raises:
         BenchmarkError: If no contract is given, or LeRobot cannot be used.
@@ -103,7 +106,7 @@ def run(
     if contract is None:
         raise BenchmarkError("vla bench train needs the robot's contract to make a preset for")
     robot = Contract.load(contract)
-    python = lerobot_python(peer)
+    python = None if no_peer else lerobot_python(peer)
     threads = threads or len(os.sched_getaffinity(0))
     batch_size = 4 if quick else batch_size
     before = torch.get_num_threads()
@@ -127,41 +130,52 @@ def run(
         "within_limits": {
             precision: found["times_lerobot"]["equal_backbone"]["median"] >= MIN_RATIO
             for precision, found in figures.items()
+            if found["times_lerobot"]
         },
     }
 
 
 def _compare(
-    contract: Contract, python: Path, precision: str, batch_size: int, threads: int, quick: bool
+    contract: Contract,
+    python: Path | None,
+    precision: str,
+    batch_size: int,
+    threads: int,
+    quick: bool,
 ) -> dict[str, Any]:
     configs = {name: _config(precision, batch_size, sizes) for name, sizes in SIZES.items()}
     steps = {name: OurStep(config, contract) for name, config in configs.items()}
     equal = configs["equal_sizes"]
-    if not quick:
+    if not quick or python is None:
         steps |= {f"without_{part}": OurStep(equal, contract, without=part) for part in WITHOUT}
-    with lerobot_act(python, contract, equal, threads) as lerobot:
-        calls: dict[str, Callable[[int], Any]] = {**steps, "lerobot": lerobot}
-        rounds, per_round = (2, 1) if quick else (8, 3)
+    calls: dict[str, Callable[[int], Any]] = {**steps}
+    hello: dict[str, Any] = {}
+    with ExitStack() as stack:
+        if python is not None:
+            lerobot = stack.enter_context(lerobot_act(python, contract, equal, threads))
+            calls["lerobot"], hello = lerobot, lerobot.hello
+        rounds, per_round = (2 if python else 4, 1) if quick else (8, 3)
         timings = time_in_turns(calls, rounds, per_round, warm_up=1)
-        hello = lerobot.hello
-    ours = timings["equal_sizes"]
+    ours, peer = timings["equal_sizes"], timings.get("lerobot")
+    versions = {"torch": torch.__version__}
+    parameters = {name: steps[name].parameters for name in SIZES}
+    if peer is not None:
+        versions |= {"lerobot": hello["version"], "lerobot_torch": hello["torch"]}
+        parameters["lerobot"] = hello["parameters"]
     return {
-        "samples_per_s": {name: _rate(timings[name], batch_size) for name in (*SIZES, "lerobot")},
-        "times_lerobot": {name: timings["lerobot"].ratio_to(timings[name]) for name in SIZES},
+        "samples_per_s": {
+            name: _rate(timings[name], batch_size)
+            for name in (*SIZES, "lerobot")
+            if name in timings
+        },
+        "times_lerobot": {name: peer.ratio_to(timings[name]) for name in SIZES} if peer else {},
         "share_without": {
             name.removeprefix("without_"): ours.ratio_to(timing)
             for name, timing in timings.items()
             if name.startswith("without_")
         },
-        "parameters": {
-            **{name: steps[name].parameters for name in SIZES},
-            "lerobot": hello["parameters"],
-        },
-        "versions": {
-            "torch": torch.__version__,
-            "lerobot": hello["version"],
-            "lerobot_torch": hello["torch"],
-        },
+        "parameters": parameters,
+        "versions": versions,
     }
 
 
