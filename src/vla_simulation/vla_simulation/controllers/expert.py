@@ -151,7 +151,7 @@ def _ramp(value: float, full: float) -> float:
 
 
 def _between(points: tuple[tuple[float, float], ...], x: float) -> float:
-    """Straight lines through (x, y) in rising order of x, level before the first and after the last.
+    """Straight lines through (x, y) in rising order of x, level before and after them.
 
     `numpy.interp` of a single value takes longer than all the rest of the law.
     """
