@@ -56,7 +56,8 @@ class Robot:
     def __init__(self, domain_id, skip=(), types=None, reliable=True):
         self._context = rclpy.Context()
         rclpy.init(context=self._context, domain_id=domain_id)
-        self.node = rclpy.create_node("test_robot", context=self._context)
+        # Log publishers are shared by all nodes of a name in a process, whatever their context.
+        self.node = rclpy.create_node("test_robot", context=self._context, enable_rosout=False)
         reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         qos = QoSProfile(depth=100, reliability=reliability)
         self._types = {**TOPICS, **(types or {})}
