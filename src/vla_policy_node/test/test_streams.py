@@ -284,6 +284,17 @@ def test_after_a_clock_was_set_back_the_rates_are_those_of_the_new_time():
     feed.check("is frozen")
 
 
+def test_after_a_clock_was_set_back_nobody_waits_for_a_command_of_the_old_time_to_show():
+    feed = Feed()
+    feed.told_mps = 0.2
+    feed.run(10.0)
+    feed.now_ns -= 6 * 10**9  # the robot was stopped for it, and stands
+    feed.told_mps, feed.v_mps = None, 0.0
+    for _ in range(40):
+        feed.run(0.05)
+        assert feed.invalid == ""
+
+
 def test_points_of_the_scan_are_there_for_robots_that_brake_for_obstacles():
     feed = Feed().run(0.1)
     assert feed.hub.surroundings is None

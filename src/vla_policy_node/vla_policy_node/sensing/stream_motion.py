@@ -73,6 +73,7 @@ class MotionWatch:
         return self._told_for_ns(now_ns)
 
     def _told_for_ns(self, now_ns: int) -> int:
-        if now_ns - self._commanded_ns > _COMMAND_AGE_NS:
+        # A command that seems to come from the future is one from before the clock was set back.
+        if abs(now_ns - self._commanded_ns) > _COMMAND_AGE_NS:
             return 0
         return max(0, self._commanded.for_ns(now_ns) - _BASE_DELAY_NS)
