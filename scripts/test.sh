@@ -20,14 +20,14 @@ rm -rf build/*/pytest.xml
 run_tests "$@"
 colcon_status=$?
 
-# What colcon writes where pytest itself died: rclpy may crash as a node is destroyed, about once in
-# some thousand. All tests of such a package run once more.
+# What colcon writes where pytest itself died, as it does when rclpy crashes while a node is destroyed.
+# All tests of such a package run once more; the summary below counts every package's last run.
 crashed=$(grep -l 'pytest\.missing_result' build/*/pytest.xml 2>/dev/null | xargs -r -n1 dirname | xargs -r -n1 basename)
 if [ -n "$crashed" ]; then
   echo "RERUN: the interpreter crashed in the tests of" $crashed
   (cd build && for package in $crashed; do rm -f "$package/pytest.xml"; done)
   # shellcheck disable=SC2086
-  run_tests --packages-select $crashed
+  run_tests --packages-select $crashed "$@"
   colcon_status=$?
 fi
 
