@@ -81,7 +81,7 @@ def test_the_plan_is_made_of_benchmarks_as_they_are_called_and_fits_its_time(is_
 
 
 def test_what_needs_data_or_hours_is_left_out():
-    assert set(BENCHMARKS) - set(PLAN) == {"presets", "ablations", "lerobot"}
+    assert set(BENCHMARKS) - set(PLAN) == {"presets", "ablations", "lerobot", "profile"}
 
 
 def test_a_named_data_set_is_loaded():

@@ -1,7 +1,7 @@
 """What `vla bench all` measures, how much of it, and how long that takes.
 
-A benchmark has its place here if it needs nothing but the workspace: those that compare trainings
-take hours, and a data set.
+A benchmark has its place here if it gives a ratio and needs nothing but the workspace: those that
+compare trainings take hours, and a data set.
 """
 
 from __future__ import annotations

@@ -205,6 +205,16 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
             },
         },
     ),
+    "profile": Benchmark(
+        "vla_bringup.benchmarks.profile:run",
+        "the hot paths taken apart: what a tick, a frame, an inference, a bag, a step consist of",
+        {
+            "--contract": {"type": Path, "default": default_contract(), "metavar": "FILE"},
+            "--paths": {"nargs": "+", "metavar": "NAME", "help": "default: all"},
+            "--preset": {"default": "docking", "metavar": "NAME", "help": "default: %(default)s"},
+            "--docs": {"type": Path, "metavar": "FILE.md", "help": "put the tables in here, too"},
+        },
+    ),
     "leak": Benchmark(
         "vla_training.benchmarks.goal_leak:run",
         "what the view from the start says about the goal: must be chance",
