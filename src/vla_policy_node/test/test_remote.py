@@ -91,6 +91,12 @@ def test_the_client_of_openpi_is_served(policy):
             client.infer({PROMPT: "dock"})
 
 
+def described(**changes):
+    """An array as the protocol packs it, with something else about it."""
+    values = {"__ndarray__": True, "data": bytes(16), "dtype": "<f4", "shape": [4], **changes}
+    return {name.encode(): value for name, value in values.items()}
+
+
 @pytest.mark.filterwarnings("ignore:connect:DeprecationWarning")
 @pytest.mark.parametrize(
     ("change", "complaint"),
@@ -99,6 +105,11 @@ def test_the_client_of_openpi_is_served(policy):
         ({keys.VALID: np.ones(7, bool)}, "has no value for each of image, scan, odometry"),
         ({keys.SCAN: np.zeros(3, np.float32)}, r"policy input 'scan': got \(3,\) float32"),
         ({keys.SCAN: "far"}, "no array scan"),
+        ({keys.VALID: np.array(["a", "b", "c"])}, "is no array of truth values"),
+        ({keys.SCAN: described(data=None)}, "an array without its bytes"),
+        ({keys.SCAN: described(dtype=[])}, r"an array of dtype \[\]"),
+        ({keys.SCAN: described(dtype="V8")}, "an array of dtype 'V8'"),
+        ({keys.SCAN: described(shape=[1 << 40])}, "that are no message"),
     ],
 )
 def test_the_server_refuses_by_name_and_serves_the_next(policy, remote, change, complaint):
@@ -147,9 +158,10 @@ def test_a_server_that_lies_is_a_fault_by_name(remote, answer, complaint):
         (pack(describe_policy(OTHER, "liar")), "contract 'test_robot'"),
         (pack({}), "no contract that it names"),
         (pack({CONTRACT_HASH: 7}), "no contract that it names"),
+        (pack({CONTRACT_HASH: np.arange(3)}), "no contract that it names"),
         (b"\xc1", "no message"),
     ],
-    ids=["other_contract", "silent", "number", "garbage"],
+    ids=["other_contract", "silent", "number", "array", "garbage"],
 )
 def test_a_server_of_another_policy_is_refused(remote, greeting, complaint):
     with lying(CONTRACT, greeting=greeting) as uri, pytest.raises(PolicyError, match=complaint):

@@ -4,9 +4,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from policy_fixtures import BEAMS, contract
 
 from vla_core import keys
+from vla_policy_node.sensing.stream_motion import Spell
 from vla_policy_node.sensing.streams import StreamHub, StreamState, describe_stale
 
 
@@ -163,6 +166,56 @@ def test_a_frozen_stream_of_a_moving_robot_is_not_believed(key):
     feed.frozen.clear()
     feed.run(0.1)
     assert feed.invalid == ""
+
+
+@pytest.mark.parametrize("key", [keys.IMAGE, keys.SCAN, keys.ODOMETRY])
+def test_it_is_said_beforehand_until_when_a_frozen_stream_may_be_believed(key):
+    """So that the control process stops in time by itself, however late the node is."""
+    feed = Feed().run(2.0)
+    last_ns = feed.now_ns  # of the content that is repeated from now on
+    feed.frozen.add(key)
+    feed.run(0.2)
+    assert feed.hub.validity_ns(feed.now_ns)[1] == last_ns + 1000 * MS
+    feed.frozen.clear()
+    feed.run(0.05)
+    assert feed.hub.validity_ns(feed.now_ns)[1] == feed.now_ns + 1000 * MS
+
+
+def test_who_starts_to_move_has_the_maximum_age_to_see_something_new():
+    feed = Feed(v_mps=0.0)
+    feed.frozen.add(keys.IMAGE)
+    feed._last_step[keys.IMAGE] = 0
+    feed.run(5.0)
+    feed.v_mps = 0.2
+    feed.run(0.05)
+    started_ns = feed.now_ns
+    assert feed.hub.validity_ns(feed.now_ns)[1] == started_ns + 1000 * MS
+    feed.run(0.5)
+    feed.v_mps = 0.0  # before it is frozen: nothing can be said any more
+    feed.run(3.0)
+    assert feed.invalid == ""
+
+
+@given(
+    since_ns=st.integers(0, 100),
+    lasts_ns=st.none() | st.integers(0, 100),
+    duration_ns=st.integers(1, 100),
+    counted_from_ns=st.integers(0, 100),
+)
+def test_a_spell_exceeds_a_time_where_enough_of_it_is_counted(
+    since_ns, lasts_ns, duration_ns, counted_from_ns
+):
+    spell = Spell(since_ns, None if lasts_ns is None else since_ns + lasts_ns)
+    end_ns = 1000 if lasts_ns is None else since_ns + lasts_ns
+    counted = [
+        now_ns
+        for now_ns in range(end_ns + 1)
+        if min(now_ns - since_ns, now_ns - counted_from_ns) > duration_ns
+    ]
+    exceeds_ns = spell.exceeds_ns(duration_ns, counted_from_ns)
+    assert (exceeds_ns is None) == (not counted)
+    if counted:
+        assert exceeds_ns == counted[0] - 1
 
 
 @pytest.mark.parametrize("key", [keys.IMAGE, keys.SCAN])

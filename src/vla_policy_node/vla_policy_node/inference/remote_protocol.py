@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgpack
 import numpy as np
 import numpy.typing as npt
 from openpi_client import msgpack_numpy
@@ -22,6 +23,7 @@ from vla_core.chunk_policy import check_chunk
 from vla_core.contract import Contract
 from vla_core.errors import PolicyError
 from vla_core.frames import Frame
+from vla_core.strict_yaml import describe
 
 PROMPT: Final = "prompt"
 ACTIONS: Final = "actions"
@@ -33,6 +35,8 @@ SERVER_TIMING: Final = "server_timing"
 DEFAULT_PORT: Final = 8000
 
 _ROOM_BYTES: Final = 1 << 16
+_NUMBER_KINDS: Final = "biuf"
+_ARRAY_KINDS: Final = _NUMBER_KINDS + "SU"
 MAX_ANSWER_BYTES: Final = 1 << 20
 """No chunk is larger; a server that sends more is cut off."""
 
@@ -57,7 +61,7 @@ def unpack(data: str | bytes, sender: str) -> dict[str, Any]:
         lines = data.strip().splitlines()
         raise PolicyError(f"{sender}: {lines[-1] if lines else 'an error without a text'}")
     try:
-        message = msgpack_numpy.unpackb(data)
+        message = msgpack.unpackb(data, object_hook=_checked_array)
     except Exception as error:  # whatever msgpack and numpy raise for arbitrary bytes
         raise PolicyError(
             f"{sender}: {len(data)} bytes that are no message ({type(error).__name__}: {error}), "
@@ -68,6 +72,21 @@ def unpack(data: str | bytes, sender: str) -> dict[str, Any]:
             f"{sender}: a message of type {type(message).__name__}, expected a map of names"
         )
     return message
+
+
+def _checked_array(values: dict[Any, Any]) -> Any:
+    """An array, if a map describes one; only of numbers, truth values and texts.
+
+    Raises:
+        ValueError: it describes one without its bytes: numpy would take memory for it, as much as
+            the sender says, and leave in it what was there before.
+    """
+    if b"__ndarray__" in values:
+        if not isinstance(values.get(b"data"), bytes):
+            raise ValueError("an array without its bytes")
+        if np.dtype(values.get(b"dtype")).kind not in _ARRAY_KINDS:
+            raise ValueError(f"an array of dtype {values.get(b'dtype')!r}")
+    return msgpack_numpy.unpack_array(values)
 
 
 def describe_policy(contract: Contract, server: str) -> dict[str, Any]:
@@ -94,8 +113,8 @@ def check_policy(metadata: Mapping[str, Any], contract: Contract, sender: str) -
         PolicyError: it has another, or does not say.
     """
     claimed = metadata.get(CONTRACT_HASH)
-    if claimed != contract.hash:
-        serves = f"contract {metadata.get(CONTRACT)!r} ({str(claimed)[:12]})"
+    if not isinstance(claimed, str) or claimed != contract.hash:
+        serves = f"contract {describe(metadata.get(CONTRACT))} ({str(claimed)[:12]})"
         raise PolicyError(
             f"{sender}: serves a policy for "
             f"{serves if isinstance(claimed, str) else 'no contract that it names'}, expected "
@@ -128,7 +147,9 @@ def frame_of(question: Mapping[str, Any], contract: Contract, sender: str) -> tu
         raise PolicyError(f"{sender}: no array {', '.join(missing)}; {', '.join(arrays)} expected")
     if not isinstance(prompt, str):
         raise PolicyError(f"{sender}: {PROMPT} is {type(prompt).__name__}, expected a sentence")
-    if not isinstance(valid, np.ndarray) or valid.shape != (len(arrays),):
+    if not isinstance(valid, np.ndarray) or valid.dtype.kind not in _NUMBER_KINDS:
+        raise PolicyError(f"{sender}: {keys.VALID} is no array of truth values")
+    if valid.shape != (len(arrays),):
         raise PolicyError(f"{sender}: {keys.VALID} has no value for each of {', '.join(arrays)}")
     age_ns = np.zeros(len(arrays), np.int64)
     return Frame(0, arrays, valid.astype(bool), age_ns), prompt  # type: ignore[arg-type]

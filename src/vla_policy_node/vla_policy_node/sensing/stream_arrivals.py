@@ -34,7 +34,7 @@ class Arrivals:
         self._times_ns: deque[int] = deque(maxlen=512)
         self._content: bytes | None = None
         self._repeats = 0
-        self.same_since_ns: int | None = None
+        self._content_since_ns: int | None = None
         self.newest_stamp_ns: int | None = None
         self.messages = 0
         self.problem = ""
@@ -81,8 +81,7 @@ class Arrivals:
     def forget(self) -> None:
         """Wait for another message before this stream is valid again."""
         self.newest_stamp_ns = None
-        self.same_since_ns = None
-        self._content = None
+        self._content, self._content_since_ns, self._repeats = None, None, 0
 
     def rate_hz(self, now_ns: int) -> float:
         """Arrivals per second over the last two seconds."""
@@ -91,12 +90,10 @@ class Arrivals:
             return 0.0
         return (len(recent) - 1) * _NS_PER_S / (recent[-1] - recent[0])
 
-    def same_for_ns(self, now_ns: int) -> int:
-        """For how long the content has been the same, bit for bit [ns]; 0 if it changes."""
-        since_ns = self.same_since_ns
-        if since_ns is None or self._repeats < _MIN_REPEATS:
-            return 0
-        return max(0, now_ns - since_ns)
+    @property
+    def same_since_ns(self) -> int | None:
+        """Since when the content has been the same, bit for bit; None if it changes."""
+        return self._content_since_ns if self._repeats >= _MIN_REPEATS else None
 
     def validity_ns(self) -> tuple[int, int] | None:
         """From when to when the newest message may be acted on; None without one."""
@@ -106,11 +103,13 @@ class Arrivals:
         return stamp_ns - self._tolerance_ns, stamp_ns + self._stream.max_age_ns
 
     def _compare(self, content: bytes, received_ns: int) -> None:
-        if self.same_since_ns is None or content != self._content:
-            self._content, self.same_since_ns, self._repeats = content, received_ns, 1
+        since_ns = self._content_since_ns
+        if since_ns is None or content != self._content:
+            self._repeats = 0  # first, for who asks meanwhile
+            self._content, self._content_since_ns, self._repeats = content, received_ns, 1
         else:
             self._repeats += 1
-            self.same_since_ns = min(self.same_since_ns, received_ns)  # the clock may be set back
+            self._content_since_ns = min(since_ns, received_ns)  # the clock may be set back
 
 
 def fingerprint(stream: StreamSpec, message: Any) -> bytes:

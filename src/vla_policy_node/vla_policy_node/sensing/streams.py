@@ -102,7 +102,6 @@ class StreamHub:
         self._assembler_lock = threading.Lock()
         self._arrivals = {stream.key: Arrivals(stream) for stream in contract.streams}
         self._motion = MotionWatch()
-        self._frozen: dict[str, int | None] = {}  # since when their content was the same
         self._offset_ns: int | None = None
         self._obstacles = contract.safety.obstacles if contract.safety else None
         self._reach_m = _reach_m(contract)
@@ -141,7 +140,7 @@ class StreamHub:
 
     def give_another_chance(self) -> None:
         """Judge anew, at the start of a goal, what was frozen: blocked wheels look like it."""
-        self._frozen = {}
+        self._motion.forget()
 
     def assemble(self, tick_ns: int) -> Frame:
         """The frame of a tick, from the newest messages at or before it."""
@@ -158,21 +157,25 @@ class StreamHub:
         first_ns, last_ns = self.validity_ns(now_ns)
         return first_ns <= now_ns <= last_ns
 
-    def validity_ns(self, now_ns: int | None = None) -> tuple[int, int]:
+    def validity_ns(self, now_ns: int) -> tuple[int, int]:
         """From when to when every stream is recent enough to act on, if nothing more arrives.
 
-        The first is above the second as long as a stream has not arrived, or if one is frozen.
+        A stream that repeats itself while the robot moves is as good as silent. The first is above
+        the second as long as a stream has not arrived, and from when one counts as frozen.
 
         Args:
-            now_ns: the node's clock; None where frozen streams shall not be looked for.
+            now_ns: the node's clock.
         """
         first_ns, last_ns = _LONG_AGO_NS, _FAR_AHEAD_NS
         for key, arrivals in self._arrivals.items():
             validity_ns = arrivals.validity_ns()
-            if validity_ns is None or (now_ns is not None and self._fault(key, now_ns)):
+            frozen_ns = self._frozen_from_ns(key, now_ns)
+            if validity_ns is None or (frozen_ns is not None and now_ns > frozen_ns):
                 return _FAR_AHEAD_NS, _LONG_AGO_NS
             first_ns = max(first_ns, validity_ns[0])
-            last_ns = min(last_ns, validity_ns[1])
+            last_ns = min(
+                last_ns, validity_ns[1], _FAR_AHEAD_NS if frozen_ns is None else frozen_ns
+            )
         return first_ns, last_ns
 
     def states(self, now_ns: int) -> tuple[StreamState, ...]:
@@ -195,22 +198,30 @@ class StreamHub:
         stamp_ns = self._arrivals[key].newest_stamp_ns
         return math.inf if stamp_ns is None else (now_ns - stamp_ns) / _NS_PER_S
 
+    def _frozen_from_ns(self, key: str, now_ns: int) -> int | None:
+        """From when on a stream is frozen if its content stays the same; None if it is not.
+
+        It is if the robot moved for longer than the stream's maximum age meanwhile. That the robot
+        has braked for it since, and moves no more, is no sign of life.
+        """
+        stream, same_since_ns = self._contract.stream(key), self._arrivals[key].same_since_ns
+        if same_since_ns is None:
+            return None
+        odometry, motion = isinstance(stream.decoder, OdometryDecoder), self._motion
+        spells = motion.unnoticed(now_ns) if odometry else motion.moved(now_ns)
+        frozen_ns = (spell.exceeds_ns(stream.max_age_ns, same_since_ns) for spell in spells)
+        return min((from_ns for from_ns in frozen_ns if from_ns is not None), default=None)
+
     def _fault(self, key: str, now_ns: int) -> str:
         """That a stream is frozen; empty if it is not."""
-        stream, arrivals = self._contract.stream(key), self._arrivals[key]
-        same_ns = arrivals.same_for_ns(now_ns)
-        if same_ns <= stream.max_age_ns:
+        stream, same_since_ns = self._contract.stream(key), self._arrivals[key].same_since_ns
+        frozen_ns = self._frozen_from_ns(key, now_ns)
+        if frozen_ns is None or same_since_ns is None or now_ns <= frozen_ns:
             return ""
         odometry = isinstance(stream.decoder, OdometryDecoder)
-        motion = self._motion
-        moving_ns = motion.unnoticed_for_ns(now_ns) if odometry else motion.moving_for_ns(now_ns)
-        # The robot brakes for it and then moves no more: that is no sign of life of the sensor.
-        known = self._frozen.get(key) == arrivals.same_since_ns
-        if min(moving_ns, same_ns) <= stream.max_age_ns and not known:
-            return ""
-        self._frozen[key] = arrivals.same_since_ns
         return (
-            f"{key} ({stream.topic}) is frozen: the same content for {same_ns / _NS_PER_S:.2f} s, "
+            f"{key} ({stream.topic}) is frozen: the same content for "
+            f"{(now_ns - same_since_ns) / _NS_PER_S:.2f} s, "
             f"while the robot {'should be moving' if odometry else 'moves'}"
         )
 

@@ -122,7 +122,7 @@ class OnnxGraph:
         """Compute one batch; inputs that the graph does not use are left out.
 
         Raises:
-            BundleError: the graph wants an input that the feeds lack.
+            BundleError: the graph wants an input that the feeds lack, or cannot be computed.
         """
         missing = [name for name in self._inputs if name not in feeds]
         if missing:
@@ -130,6 +130,9 @@ class OnnxGraph:
                 f"the graph wants {', '.join(missing)}; the contract gives {', '.join(feeds)}"
             )
         used = {name: feeds[name] for name in self._inputs}
-        values, *others = self._session.run(self._outputs, used)
+        try:
+            values, *others = self._session.run(self._outputs, used)
+        except Exception as error:  # as above
+            raise BundleError(f"ONNX Runtime cannot compute the graph: {error}") from error
         self.other = np.asarray(others[0]) if others else None
         return np.asarray(values)
