@@ -1,4 +1,7 @@
-"""Exit code 0 if the graph of this container's ROS_DOMAIN_ID and ROS_NAMESPACE is active."""
+"""Exit code 0 if the graph of this container's ROS_DOMAIN_ID and ROS_NAMESPACE is active.
+
+python docker/healthcheck.py [SECONDS]: how long to look for it, 10 by default.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def main() -> int:
     rclpy.init()
     node = Node("container_healthcheck")
     try:
-        wait_until_active(node, TIMEOUT_S)
+        wait_until_active(node, float(sys.argv[1]) if len(sys.argv) > 1 else TIMEOUT_S)
     except VlaError as error:
         sys.stderr.write(f"not active: {error}\n")
         return 1

@@ -40,7 +40,7 @@ python_is_usable() {
 find_python() {
   local candidate
   for candidate in "${VLA_PYTHON:-}" python3 python3.12 python3.11 /usr/bin/python3; do
-    [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1 || continue
+    if [ -z "$candidate" ] || ! command -v "$candidate" >/dev/null 2>&1; then continue; fi
     python_is_usable "$candidate" && { command -v "$candidate"; return; }
   done
   return 1

@@ -2,7 +2,7 @@
 # Runs `colcon test` over the workspace and prints what it found. Exit status: non-zero on any failure,
 # on any error, and where a package ran no test at all (which colcon itself counts as success).
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 # shellcheck source=/dev/null
 . ./env.sh
 
@@ -24,7 +24,7 @@ colcon_status=$?
 # All tests of such a package run once more; the summary below counts every package's last run.
 crashed=$(grep -l 'pytest\.missing_result' build/*/pytest.xml 2>/dev/null | xargs -r -n1 dirname | xargs -r -n1 basename)
 if [ -n "$crashed" ]; then
-  echo "RERUN: the interpreter crashed in the tests of" $crashed
+  echo "RERUN: the interpreter crashed in the tests of ${crashed//$'\n'/ }"
   (cd build && for package in $crashed; do rm -f "$package/pytest.xml"; done)
   # shellcheck disable=SC2086
   run_tests --packages-select $crashed "$@"

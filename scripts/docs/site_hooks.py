@@ -38,7 +38,8 @@ _COPIES = "files"
 # The site has these tables from the declarations; by hand they are for readers of the repository.
 _PARAMETERS = re.compile(r"^\| parameter \|.*\n(?:\|.*\n)+", re.MULTILINE)
 _NODE = re.compile(r"^## (\w+)$", re.MULTILINE)
-_LINK = re.compile(r"(\]\()([^)\s#]*)([^)\s]*\))")
+# Text where it is the name of a file, target, anchor.
+_LINK = re.compile(r"(?P<text>(?<=\[)[\w-]+\.md)?\]\((?P<target>[^)\s#]*)(?P<anchor>[^)\s]*)\)")
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -63,18 +64,26 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Rewrite links that are relative to the file's place in the repository."""
+    """Rewrite links that are relative to the file's place in the repository.
+
+    A link that has the name of a file gets the title of its page, which the menu has.
+    """
+    if page.parent is None:
+        page.meta["hide"] = ["navigation"]  # a menu of this page alone
     if page.file.src_uri == "interfaces.md":
         markdown = _without_parameters(markdown)
     folder = _folder(page.file.src_uri)
     here = posixpath.dirname(page.file.src_uri)
 
     def rewrite(match: re.Match[str]) -> str:
-        before, link, after = match.groups()
+        text, link, anchor = match["text"] or "", match["target"], match["anchor"]
         if not link or "://" in link or link.startswith("mailto:"):
             return match.group()
         site_path = _site_path(posixpath.normpath(posixpath.join(folder, link)))
-        return f"{before}{posixpath.relpath(site_path, here or '.')}{after}"
+        target = files.get_file_from_path(site_path)
+        if text and target is not None and target.page is not None:
+            text = str(target.page.title)
+        return f"{text}]({posixpath.relpath(site_path, here or '.')}{anchor})"
 
     return _outside_of_code(markdown, rewrite)
 
@@ -103,7 +112,7 @@ def _site_path(repository_path: str) -> str:
 
 def _targets(markdown: str, folder: str) -> set[str]:
     """Files of the repository that a page links to."""
-    links = {match[2] for match in _LINK.finditer(_FENCE.sub("", markdown))}
+    links = {match["target"] for match in _LINK.finditer(_FENCE.sub("", markdown))}
     local = {link for link in links if link and "://" not in link}
     return {posixpath.normpath(posixpath.join(folder, link)) for link in local}
 

@@ -1,14 +1,15 @@
 """The documentation tells of commands, options and files that exist."""
 
+import os
 import re
 import subprocess
 import sys
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 from documentation import (
     PAGES,
     ROOT,
@@ -17,12 +18,10 @@ from documentation import (
     inline_code,
     links,
     named_files,
+    tables,
 )
 
 from vla_bringup import cli
-from vla_bringup.evaluation_arguments import evaluation_command
-from vla_bringup.graph import GRAPHS
-from vla_core.errors import VlaError
 
 VERBS = [verb for verbs in cli.GROUPS.values() for verb in verbs]
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -35,80 +34,6 @@ FOREIGN = ("out/", "meta/", "logs/", "bags/", "mdk/")
 def parser():
     modules = {verb: import_module(f"vla_bringup.verbs.{verb.replace('-', '_')}") for verb in VERBS}
     return cli.build_parser(modules)
-
-
-def words_of(program):
-    return [(page, words) for page in PAGES for words in commands(page) if words[0] == program]
-
-
-def complain(page, words, problem):
-    return f"{page.relative_to(ROOT)}: `{' '.join(words)}`: {problem}"
-
-
-def mistake_in(graph, words):
-    """What is wrong with launch arguments, values included; empty where nothing is.
-
-    A file that the reader makes does not exist here.
-    """
-    values = dict(word.split(":=", 1) for word in words if ":=" in word)
-    if "params_file" in values:
-        values["params_file"] = str(ROOT / "pyproject.toml")
-    try:
-        evaluation_command(values) if graph == "evaluate" else GRAPHS[graph].from_values(values)
-    except VlaError as error:
-        return str(error)
-    return ""
-
-
-def test_every_vla_command_is_accepted(capsys):
-    found = words_of("vla")
-    assert len(found) > 80
-    problems = []
-    for page, words in found:
-        try:
-            parsed = parser().parse_args(words[1:])
-        except SystemExit as ending:
-            if ending.code:
-                usage = capsys.readouterr().err.strip().splitlines()[-1]
-                problems.append(complain(page, words, usage))
-            continue
-        if parsed.verb == "up" and (mistake := mistake_in(parsed.graph, parsed.arguments)):
-            problems.append(complain(page, words, mistake))
-    assert not problems, "\n".join(problems)
-
-
-def test_every_ros2_launch_is_accepted():
-    found = [
-        (page, words) for page, words in words_of("ros2") if words[1:3] == ["launch", "vla_bringup"]
-    ]
-    assert len(found) > 3
-    for page, words in found:
-        graph = words[3].removesuffix(".launch.py")
-        assert graph in (*GRAPHS, "evaluate"), complain(page, words, "no such launch file")
-        mistake = mistake_in(graph, words[4:])
-        assert not mistake, complain(page, words, mistake)
-
-
-def test_every_make_target_exists():
-    targets = set(re.findall(r"^([a-z ]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    targets = {name for line in targets for name in line.split()}
-    found = words_of("make")
-    assert len(found) > 3
-    for page, words in found:
-        named = {word for word in words[1:] if re.fullmatch("[a-z]+", word)}
-        assert named <= targets, complain(page, words, f"targets are {sorted(targets)}")
-
-
-def test_every_python_module_that_is_run_exists():
-    found = [
-        (page, words[2])
-        for page in PAGES
-        for words in commands(page)
-        if words[:2] in (["python", "-m"], ["python3", "-m"]) and words[2].startswith("vla_")
-    ]
-    assert found
-    for page, module in found:
-        assert find_spec(module), f"{page.name}: {module}"
 
 
 @EVERY_PAGE
@@ -153,8 +78,28 @@ def test_every_page_of_docs_is_listed():
     listed = {link.partition("#")[0] for link in links(ROOT / "docs" / "README.md")}
     present = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
     assert present <= listed, f"not in docs/README.md: {sorted(present - listed)}"
-    site = (ROOT / "mkdocs.yml").read_text()
-    assert not [name for name in present if f": {name}\n" not in site], "not in mkdocs.yml"
+    # The site's menu has the same sections, titles and order; pages made from code come besides.
+    sections = re.split(r"^## ", (ROOT / "docs" / "README.md").read_text(), flags=re.MULTILINE)[1:]
+    rows = re.compile(r"^\| \[([^]]+)\]\(([^)]+)\)", re.MULTILINE)
+    by_hand = {section.split("\n")[0]: rows.findall(section) for section in sections}
+    menu = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
+    for title, entries in (pair for entry in menu for pair in entry.items()):
+        if isinstance(entries, list) and title in by_hand and by_hand[title]:
+            pages = [pair for entry in entries for pair in entry.items()]
+            written = {"reference/policy_card.md": "../src/vla_bringup/policies/docking/README.md"}
+            named = [(name, written.get(path, path)) for name, path in pages]
+            assert by_hand[title] == [
+                pair for pair in named if not pair[1].startswith("reference/")
+            ]
+    menu_text = (ROOT / "mkdocs.yml").read_text()
+    assert not [name for name in present if f": {name}\n" not in menu_text], "not in mkdocs.yml"
+
+
+@EVERY_PAGE
+def test_rows_of_tables_have_the_cells_of_their_heads(page):
+    for table in tables(page):
+        cells = [len(re.findall(r"(?<!\\)\|", row)) for row in table]
+        assert len(set(cells)) == 1, table[cells.index(next(n for n in cells if n != cells[0]))]
 
 
 def test_every_verb_has_its_section():
@@ -194,6 +139,33 @@ def test_reference_pages_are_made(tmp_path):
     messages = (tmp_path / "messages.md").read_text()
     assert "| `DOCK_NOT_IN_DB` | `uint16` | 901 |" in messages
     assert "| `timeout_s` | `float32` | `0.0` |" in messages
+
+
+def test_the_site_is_built_without_warning_and_loads_nothing_from_elsewhere(tmp_path):
+    mkdocs = ROOT / "build" / "docs" / "venv" / "bin" / "mkdocs"
+    if not mkdocs.is_file():
+        pytest.skip("`make docs` installs MkDocs")
+    script = ROOT / "scripts" / "docs" / "reference_pages.py"
+    reference = ROOT / "build" / "docs" / "reference"
+    subprocess.run([sys.executable, script, reference], check=True, capture_output=True)
+    done = subprocess.run(
+        [mkdocs, "build", "--strict", "--site-dir", tmp_path],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    pages = list(tmp_path.rglob("*.html"))
+    assert len(pages) > 30
+    loaded = re.compile(
+        r"<(?:script|img|iframe|link rel=\"stylesheet\")[^>]*(?:src|href)=\"(\w+:|//)"
+    )
+    elsewhere = {page.name: found for page in pages if (found := loaded.findall(page.read_text()))}
+    assert not elsewhere
+    assert (
+        tmp_path / "search" / "search_index.js"
+    ).is_file()  # read from the disk, it searches too
 
 
 def parameters_of(text):

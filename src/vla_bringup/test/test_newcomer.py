@@ -1,4 +1,4 @@
-"""The tutorial's second part, as somebody new to it walks it: keyboard, bags, training, docking.
+"""The tutorial's second part and the README's commands, as somebody new to it walks them.
 
 It takes minutes, so it runs with VLA_SLOW_TESTS=1 alone. Whether so short a training docks is not
 asked; whether every step hands the next one what that needs is.
@@ -8,9 +8,11 @@ import json
 import os
 import pty
 import re
+import subprocess
 import time
 
 import pytest
+from documentation import ROOT, commands
 from processes import VLA, Program
 
 pytestmark = [
@@ -129,3 +131,29 @@ def test_from_the_keyboard_to_the_dock(vla, finished, tmp_path):
     assert result["error_code"] in (0, 903, 905, 906, 907), result
     graph.signal(2)
     assert graph.wait() == 130
+
+
+# Less of everything, so that a chain of an hour and a half takes minutes.
+SMALLER = {"--episodes": "4", "--steps": "4", "--looks": "2"}
+
+
+def test_the_readme_s_commands_one_after_the_other(tmp_path):
+    """From demonstrations to figures, as they stand but for their numbers."""
+    ran = []
+    for words in commands(ROOT / "README.md"):
+        if words[0] != "vla" or words[1] == "up":
+            continue  # a robot is not at hand
+        small = list(words[1:])
+        for place, word in enumerate(small[:-1]):
+            if word in SMALLER:
+                small[place + 1] = SMALLER[word]
+        if small[0] == "train":
+            small += ["--set", "batch_size=8"] if "--set" not in small else ["batch_size=8"]
+        done = subprocess.run(
+            [*VLA, *small], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, f"{' '.join(small)}\n{done.stdout}{done.stderr}"
+        ran.append(small[0])
+    chain = ["collect", "inspect", "convert", "rollout", "merge", "train", "export", "evaluate"]
+    assert list(dict.fromkeys(ran)) == chain
+    assert (tmp_path / "out" / "policy" / "policy.onnx").is_file()

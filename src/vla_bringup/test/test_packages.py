@@ -21,7 +21,17 @@ ROSDEP_KEYS = {
     "cv2": "python3-opencv",
     "yaml": "python3-yaml",
 }
-PLAIN_KEYS = ("h5py", "hypothesis", "matplotlib", "numpy", "psutil", "pytest", "rich", "scipy")
+PLAIN_KEYS = (
+    "h5py",
+    "hypothesis",
+    "matplotlib",
+    "msgpack",
+    "numpy",
+    "psutil",
+    "pytest",
+    "rich",
+    "scipy",
+)
 
 # Imports that no rosdep key of Ubuntu 24.04 gives, each with the reason.
 _PIP = "rosdep knows it as a pip package at most, which distribution packages must not name"
@@ -48,17 +58,22 @@ NOT_DECLARED = {
     "mcap": _PIP,
     "websockets": "python3-websockets of Ubuntu 24.04 is 10.4, without websockets.sync",
     "nav2_msgs": "served where it is installed",
+    "atheris": "requirements/fuzzing.txt has it, for the few who need it",
     "av": _OWN,
     "lerobot": _OWN,
     "mlflow": _OWN,
     "openvino": _OWN,
 }
 # These the workspace does not install: their users do.
-OPTIONAL = {"av", "lerobot", "mlflow", "nav2_msgs", "openvino"}
+OPTIONAL = {"atheris", "av", "lerobot", "mlflow", "nav2_msgs", "openvino"}
 # Imports of our own packages that most users of a package do without.
 NOT_DECLARED_IN = {
+    "vla_core": {"python3-hypothesis": "vla_core.testing alone; no robot imports it"},
     "vla_policy_node": {"vla_training": "runtime torch alone; a robot has neither"},
 }
+# Declared without being imported: a command, and what an import of ours imports.
+NOT_IMPORTED = {"ros2launch"}
+_IMPORTERS = ("import_module", "importorskip")
 # What pip calls them, where that is another name.
 PIP_NAMES = {
     "backports": "backports.zstd",
@@ -77,7 +92,7 @@ def imports(folder):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 names = [node.module or ""]
-            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(_IMPORTERS):
                 name = node.args[0]
                 names = [name.value] if isinstance(name, ast.Constant) else []
             else:
@@ -117,6 +132,14 @@ def test_every_import_is_declared(package):
         if module not in NOT_DECLARED and key_of(module) not in with_tests | {package}
     }
     assert not missing, f"test_depend missing in {package}/package.xml: {missing}"
+
+
+@pytest.mark.parametrize("package", PYTHON_PACKAGES)
+def test_nothing_is_declared_that_nobody_imports(package):
+    modules = imports(SOURCES / package)
+    used = {key_of(module) for module in modules} | NOT_IMPORTED
+    unused = declared(package, "exec_depends", "test_depends") - used
+    assert not unused, f"imported nowhere in {package}: {sorted(unused)}"
 
 
 def test_what_rosdep_does_not_know_is_pinned():

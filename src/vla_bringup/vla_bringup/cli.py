@@ -33,6 +33,7 @@ GROUPS: Final = {
         "train",
         "sweep",
         "dagger",
+        "finetune",
         "export",
         "calibrate",
         "evaluate",
@@ -40,7 +41,7 @@ GROUPS: Final = {
         "correlate",
         "attention",
     ),
-    "machine": ("doctor", "bench", "faults"),
+    "machine": ("doctor", "bench", "faults", "fuzz"),
 }
 USAGE_ERROR: Final = 2
 INTERRUPTED: Final = 130

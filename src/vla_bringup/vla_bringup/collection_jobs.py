@@ -17,14 +17,12 @@ from typing import IO, Any, Final
 
 from vla_bringup.collection_types import CollectionError
 from vla_bringup.graph_exit import describe_exit
+from vla_bringup.large_messages import profile_variables
 from vla_bringup.node_process import die_with_parent
 from vla_bringup.preflight import find_free_domain
-from vla_bringup.resources import share_directory
 
 STOP_TIMEOUT_S: Final = 20.0
 DOMAIN_ATTEMPTS: Final = 10
-# Fast DDS 2 and 3 look for their profiles under different names.
-PROFILE_VARIABLES: Final = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 _ENDED: Final = "ended"
 
 
@@ -110,10 +108,8 @@ class CollectionJobs:
             **os.environ,
             "ROS_DOMAIN_ID": str(domain),
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+            **profile_variables(),
         }
-        if not any(name in os.environ for name in PROFILE_VARIABLES):
-            profile = share_directory() / "config" / "fastdds_shared_memory.xml"
-            environment |= dict.fromkeys(PROFILE_VARIABLES, str(profile))
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("w") as errors:
             worker = subprocess.Popen(

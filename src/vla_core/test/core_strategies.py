@@ -7,7 +7,11 @@ import numpy as np
 import yaml
 from hypothesis import strategies as st
 
-any_float = st.floats(allow_nan=True, allow_infinity=True)
+from vla_core.testing.damage import damage_once
+from vla_core.testing.strategies import any_float, yaml_values
+
+__all__ = ["any_float", "yaml_values"]
+
 finite = st.floats(-1e6, 1e6)
 small = st.floats(-3.0, 3.0)
 stamps_ns = st.integers(0, 10_000_000_000)
@@ -23,49 +27,17 @@ def chunks(elements=small, length: int = 10, size: int = 2):
     return flat.map(lambda values: np.array(values).reshape(length, size))
 
 
-yaml_scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | any_float
-    | st.text(max_size=20)
-    | st.sampled_from(["image", "m/s", "linear.x", "sensor_msgs/msg/Image", 10**400])
-)
-yaml_values = st.recursive(
-    yaml_scalars,
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.text(max_size=8) | st.integers() | st.none(), inner, max_size=4)
-    ),
-    max_leaves=12,
-)
-
-
 @st.composite
 def damaged_contracts(draw):
     """A valid contract in which a few values were replaced, removed or added."""
     values = copy.deepcopy(core_builders.contract_dict())
     for _ in range(draw(st.integers(1, 3))):
-        node = values
-        while True:
-            keys = list(node) if isinstance(node, dict) else list(range(len(node)))
-            if not keys:
-                break
-            key = draw(st.sampled_from(keys))
-            inner = node[key]
-            if isinstance(inner, (dict, list)) and draw(st.booleans()):
-                node = inner
-                continue
-            action = draw(st.sampled_from(["replace", "remove", "add"]))
-            if action == "replace":
-                node[key] = draw(yaml_values)
-            elif action == "remove":
-                del node[key]
-            elif isinstance(node, dict):
-                node[draw(st.text(max_size=5))] = draw(yaml_values)
-            else:
-                node.append(draw(yaml_values))
-            break
+        damage_once(
+            values,
+            choose=lambda options: draw(st.sampled_from(options)),
+            new_value=lambda: draw(yaml_values),
+            new_key=lambda: draw(st.text(max_size=5)),
+        )
     return values
 
 

@@ -62,7 +62,15 @@ def test_without_a_list_nothing_is_known(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"hello", b"\xff\xfe", b"0" * 63 + b"  name\n", b"0" * 64 + b"  \n", b"g" * 64 + b"  n"],
+    [
+        b"hello",
+        b"\xff\xfe",
+        b"0" * 63 + b"  name\n",
+        b"0" * 64 + b"  \n",
+        b"g" * 64 + b"  n",
+        b"0" * 64 + b"  na\0me\n",
+        b"0" * 64 + b"  ../name\n",
+    ],
 )
 def test_a_damaged_list_is_named(tmp_path, content):
     (tmp_path / FILE_NAME).write_bytes(content)

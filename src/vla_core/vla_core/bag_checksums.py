@@ -67,7 +67,8 @@ def read_checksums(folder: Path) -> dict[str, str] | None:
         raise ChecksumError(f"{file} is damaged: {error}; record the bag again") from error
     for number, line in enumerate(lines, 1):
         digest, gap, name = line[:_HEX_DIGITS], line[_HEX_DIGITS : _HEX_DIGITS + 2], line[66:]
-        if gap not in ("  ", " *") or not name or not set(digest) <= set("0123456789abcdef"):
+        is_name = name and "/" not in name and "\0" not in name
+        if gap not in ("  ", " *") or not is_name or not set(digest) <= set("0123456789abcdef"):
             raise ChecksumError(
                 f"{file} is damaged: line {number} is {line[:80]!r}, expected 64 hexadecimal "
                 "digits, two spaces and a file name"

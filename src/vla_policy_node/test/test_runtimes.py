@@ -8,10 +8,12 @@ import numpy as np
 import psutil
 import pytest
 from action_msgs.msg import GoalStatus
-from policy_fixtures import bundle, constant_graph, contract
+from onnx import numpy_helper
+from policy_fixtures import approach_graph, bundle, constant_graph, contract
 from policy_rig import wait_until
 
 from vla_core import keys
+from vla_core.errors import BundleError
 from vla_core.language import Vocabulary
 from vla_core.normalization import FieldStatistics, Statistics
 from vla_policy_node.errors import ParameterError, WorkerError
@@ -116,6 +118,18 @@ def test_what_pytorch_cannot_use_is_refused(checkpoint, tmp_path):
         loop.start()
     with pytest.raises(ParameterError, match="expected one of onnx, torch, remote"):
         load_runtime(WorkerSpec(tmp_path, "abacus", 1))
+
+
+def test_a_graph_that_cannot_be_computed_is_refused(tmp_path):
+    """As ONNX Runtime has it, it is loaded without complaint."""
+    model = approach_graph()
+    for constant in model.graph.initializer:
+        if constant.name == "ahead":
+            constant.CopyFrom(numpy_helper.from_array(np.array([999], np.int64), "ahead"))
+    runtime = load_runtime(WorkerSpec(bundle(tmp_path, model), "onnx", 1))
+    with pytest.raises(BundleError, match="ONNX Runtime cannot compute the graph") as caught:
+        runtime.infer(blank_frame(CONTRACT), "dock")
+    assert "\n" not in str(caught.value)
 
 
 def test_without_pytorch_the_remedy_is_said(tmp_path):

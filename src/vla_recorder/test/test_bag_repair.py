@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+from contextlib import closing
 
 import pytest
 from bag_fixtures import STORE, Recording, command, image, wait_until_flushed
@@ -190,6 +191,38 @@ def test_transaction_that_was_not_finished_is_undone(unfinished, tmp_path):
     assert any(file.name.endswith("-journal") for file in (tmp_path / "bag").iterdir())
     assert repair_bag(tmp_path / "bag").messages == len(messages)
     assert read(tmp_path / "bag")[0] == messages
+
+
+@pytest.mark.parametrize(
+    ("change", "is_saved"),
+    [
+        ("UPDATE topics SET offered_qos_profiles = ']' WHERE id = 1", True),
+        ("UPDATE topics SET offered_qos_profiles = 'depth: 1'", True),
+        ("UPDATE topics SET name = x'00ff' WHERE id = 1", False),
+        ("UPDATE messages SET timestamp = 'soon' WHERE id = 3", False),
+        ("UPDATE messages SET topic_id = 'camera' WHERE id = 3", False),
+    ],
+)
+def test_a_database_of_something_else_is_refused_and_what_matters_little_is_not(
+    unfinished, tmp_path, change, is_saved
+):
+    cut, messages, _ = unfinished["sqlite3"]
+    bag = tmp_path / "bag"
+    shutil.copytree(cut, bag)
+    with closing(sqlite3.connect(storage_of(bag))) as connection, connection:
+        connection.execute(change)
+    if is_saved:
+        assert repair_bag(bag).messages == len(messages)
+        return
+    with pytest.raises(BagError, match="is damaged"):
+        repair_bag(bag)
+
+
+def test_a_journal_of_something_else_is_none(unfinished, tmp_path):
+    cut, messages, _ = unfinished["mcap"]
+    shutil.copytree(cut, tmp_path / "bag")
+    (tmp_path / "bag" / JOURNAL_FILE).write_text("[" * 5000 + "\n" + '{"metadata": 3}\n')
+    assert repair_bag(tmp_path / "bag").messages == len(messages)
 
 
 def test_repair_that_was_interrupted_is_repeated(unfinished, tmp_path):

@@ -262,9 +262,11 @@ def _recorded_contract(contents: BagContents) -> Contract | None:
 def _recorded_names(contents: BagContents) -> dict[str, str]:
     try:
         names = json.loads(contents.custom.get(bag_metadata.TOPICS, "{}"))
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return {}
-    return names if isinstance(names, dict) else {}
+    if not isinstance(names, dict):
+        return {}
+    return {key: name for key, name in names.items() if isinstance(name, str)}
 
 
 def _topic_dict(topic: TopicContents) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def read_journal(folder: Path) -> JournalEntry | None:
             values = json.loads(line)
             metadata = {str(key): str(value) for key, value in values[_METADATA].items()}
             messages = values[_MESSAGES]
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # torn by the crash
         return JournalEntry(metadata, messages if isinstance(messages, int) else None)
     return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from rosbags.interfaces import (
     ConnectionExtRosbag2,
     MessageDefinition,
     MessageDefinitionFormat,
+    Qos,
 )
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from rosbags.rosbag2.metadata import parse_qos
@@ -87,7 +90,8 @@ def resume_mcap(bag: ResumedBag, path: Path, found: SalvagedMcap) -> None:
         definition = MessageDefinition(
             _FORMATS.get(schema.encoding, MessageDefinitionFormat.NONE), schema.data
         )
-        ext = ConnectionExtRosbag2(channel.message_encoding, get_qos(channel.metadata))
+        qos = _known_qos(partial(get_qos, channel.metadata))
+        ext = ConnectionExtRosbag2(channel.message_encoding, qos)
         bag.add_recorded(
             Connection(
                 channel.id,
@@ -131,8 +135,14 @@ def resume_sqlite3(bag: ResumedBag, path: Path) -> None:
     except BaseException:
         connection.close()
         raise
+    # SQLite holds anything in any column.
+    are_texts = all(isinstance(text, str) for _, *texts in topics for text in texts)
+    are_whole = all(isinstance(number, int) for number in (*counts, *(key for key, *_ in topics)))
+    if not (are_texts and are_whole and all(isinstance(ns, int | None) for ns in span)):
+        connection.close()
+        raise BagError(f"{path} is damaged (a topic or a time is none); it cannot be repaired")
     for key, name, kind, encoding, qos, digest in topics:
-        ext = ConnectionExtRosbag2(encoding, parse_qos(qos))
+        ext = ConnectionExtRosbag2(encoding, _known_qos(partial(parse_qos, qos)))
         definition = MessageDefinition(MessageDefinitionFormat.NONE, "")
         bag.add_recorded(
             Connection(key, name, kind, definition, digest, 0, ext, bag), counts.get(key, 0)
@@ -140,6 +150,14 @@ def resume_sqlite3(bag: ResumedBag, path: Path) -> None:
     if span[0] is not None:
         bag.min_timestamp, bag.max_timestamp = span
     bag.storage = _ResumedSqlite3Writer(path, connection)
+
+
+def _known_qos(parse: Callable[[], list[Qos]]) -> list[Qos]:
+    """What a topic was offered with; nothing where that cannot be told."""
+    try:
+        return parse()
+    except Exception:  # a foreign text may be anything; readers do without
+        return []
 
 
 def _type_hash(message_type: str, definition: MessageDefinition) -> str:

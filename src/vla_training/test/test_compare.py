@@ -237,6 +237,11 @@ def test_what_limits_a_comparison_is_said(expert, tmp_path):
         ("{", "is no JSON"),
         ("[]", "is no evaluation with its records"),
         ('{"suite": "nominal", "records": [{"seed": 1}]}', "swapped is None, expected bool"),
+        ("[" * 5000, "is no JSON"),
+        ('{"suites": [3]}', r"suites is \[3\], expected a report by name"),
+        ('{"suites": {"nominal": 3}}', "is 3, expected a report with its records"),
+        ('{"suite": {}, "records": [3]}', "record 0 is 3, expected a mapping"),
+        ('{"suite": "nominal", "records": 3}', "is missing or wrong"),
     ],
 )
 def test_other_files_are_told_apart(content, message, tmp_path):
@@ -246,3 +251,13 @@ def test_other_files_are_told_apart(content, message, tmp_path):
         read_results(path)
     with pytest.raises(EvaluationError, match="cannot be read"):
         read_results(tmp_path / "nowhere.json")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, True, "8", None, [8.0]])
+def test_a_time_that_is_no_number_is_named(value, expert, tmp_path):
+    changed = json.loads(json.dumps(expert.to_dict()))
+    changed["records"][1]["time_s"] = value
+    path = tmp_path / "changed.json"
+    path.write_text(json.dumps(changed))
+    with pytest.raises(EvaluationError, match="record 1: time_s is"):
+        read_results(path)

@@ -5,8 +5,9 @@ The default run makes 1,200 damaged bags; VLA_DAMAGED_BAGS sets another number.
 
 import os
 import re
+import sqlite3
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,8 @@ from small_bags import (
 from vla_core import keys
 from vla_core.bag_checksums import FILE_NAME
 from vla_core.errors import DecodeError
+from vla_core.testing.damage import FILE_DAMAGES, damage_bytes
+from vla_recorder.bag_inspection import inspect_bag
 from vla_training.conversion.alignment import LABEL_MAX_AGE_NS
 from vla_training.conversion.bags import open_folder
 from vla_training.conversion.messages import BagMessages
@@ -305,27 +308,13 @@ def is_storage(file: Path) -> bool:
 @st.composite
 def file_damage(draw):
     """A function that damages a file's bytes, and whether it does no more than flip bits."""
-    kind = draw(st.sampled_from(["flip", "flip", "flip", "cut", "cut head", "zero", "splice"]))
+    kind = draw(st.sampled_from(["flip", "flip", *FILE_DAMAGES]))
     places = draw(st.lists(st.floats(0.0, 1.0, exclude_max=True), min_size=1, max_size=3))
     bit = draw(st.integers(0, 7))
     filling = draw(st.binary(min_size=1, max_size=40))
 
     def damage(data: bytes) -> bytes:
-        spots = [int(place * len(data)) for place in places]
-        changed = bytearray(data)
-        if kind == "flip":
-            for spot in spots:
-                changed[spot] ^= 1 << bit
-        elif kind == "cut":
-            del changed[spots[0] :]
-        elif kind == "cut head":
-            del changed[: spots[0] + 1]
-        elif kind == "zero":
-            size = len(filling)
-            changed[spots[0] : spots[0] + size] = bytes(len(changed[spots[0] : spots[0] + size]))
-        else:
-            changed[spots[0] : spots[0]] = filling
-        return bytes(changed)
+        return damage_bytes(data, kind, places, bit, filling)
 
     return kind, damage
 
@@ -440,6 +429,34 @@ def test_files_that_are_missing_or_empty_are_named(intact, tmp_path, name):
             else:
                 assert result is None
                 assert "damaged" in refusal or "metadata.yaml" in refusal
+
+
+def test_metadata_beyond_all_measure_are_as_if_there_were_none(tmp_path):
+    vast, deep = "9" * 30, "[" * 5000
+    strange = {
+        "vla.seed": vast,
+        "vla.goal": vast,
+        "vla.start_ns": vast,
+        "vla.paraphrases": deep,
+        "vla.topics": deep,
+    }
+    path = write_small_bag(tmp_path / "bag", MESSAGES, metadata={**METADATA, **strange})
+    rows, _ = rows_of(path)
+    assert_rows_equal(rows, EXPECTED)
+    found = open_folder(path).metadata
+    assert (found.seed, found.goal, found.start_ns, found.paraphrases) == (None, None, 0, ())
+    assert inspect_bag(path, SMALL_CONTRACT).contents is not None
+
+
+@pytest.mark.parametrize("wrong", ["soon", 1.5e300])
+def test_a_time_in_sqlite_that_is_none_is_refused(intact, tmp_path, wrong):
+    path = copy_bag(intact["foreign, sqlite3"], tmp_path / "bag")
+    (file,) = path.glob("*.db3")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE messages SET timestamp = ? WHERE id = 3", (wrong,))
+    result, refusal = attempt(path)
+    assert result is None
+    assert refusal
 
 
 LIES = {

@@ -4,6 +4,7 @@ import threading
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -17,10 +18,12 @@ from vla_training.dataset.layout import (
     ACTION_VALID,
     DOCK_POSE,
     DOCK_POSE_VALID,
+    EPISODES,
     VALID,
     observation,
     parts_folder,
 )
+from vla_training.dataset.parts import read_part
 from vla_training.dataset.prefetching import Prefetcher
 from vla_training.dataset.sampling import FocusedBatches
 from vla_training.dataset.storage import choose_storage
@@ -113,6 +116,93 @@ def test_a_data_set_without_samples_is_refused(tmp_path, contract):
         DockingDataset(path)
     with pytest.raises(DatasetError, match="no validation episode"):
         DockingDataset(path, "validation")
+
+
+def set_attribute(name, value):
+    def change(file):
+        file.attrs[name] = value
+
+    return change
+
+
+def set_array(name, values):
+    def change(file):
+        del file[name]
+        file[name] = values
+
+    return change
+
+
+def set_column(name, value):
+    def change(file):
+        file[f"{EPISODES}/{name}"][0] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (set_attribute("format", np.zeros(3)), "is no data set of this project"),
+        (set_attribute("format_version", "two"), "has format version 'two'"),
+        (set_attribute("provenance", "{"), "is damaged: Expecting"),
+        (set_attribute("statistics", "[]"), "is damaged"),
+        (set_attribute("contract", 7), "is damaged"),
+        (set_array(ACTION, 1.0), "labels/action has no rows"),
+        (set_array(ACTION, np.zeros((9, 2), "f4")), "labels/action has 9 rows"),
+        (set_array(ACTION, np.zeros((5, 2), "S3")), r"5 rows of \(2,\) \|S3, expected 5"),
+        (set_array(VALID, np.zeros((5, 1), bool)), r"observations/valid has 5 rows of \(1,\)"),
+        (set_array(EPISODES, [0]), "is damaged"),
+        (set_array(f"{EPISODES}/length", [5, 5]), "is damaged"),
+        (set_array(f"{EPISODES}/length", [5.5]), "has a length of type float"),
+        (set_column("length", -5), "episode 0 of its table has -5 rows"),
+        (set_column("start", 2), "from 2 on, expected some from 0 on"),
+        (set_column("split", 9), "is in split 9"),
+        (set_column("part", "../../other.h5"), "a file name without a folder"),
+        (set_column("paraphrases", "[3]"), "no list of sentences"),
+        (set_column("paraphrases", "["), "is damaged"),
+    ],
+)
+def test_a_data_set_of_somebody_else_is_refused_by_what_is_wrong(
+    tmp_path, contract, change, complaint
+):
+    path = write_dataset(tmp_path / "d.h5", contract, [episode_rows(contract, 5, 1)], packed=True)
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(DatasetError, match=complaint) as caught:
+        DatasetFile(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_heap_at_which_hdf5_would_loop_for_ever_is_refused_before(tmp_path, contract):
+    path = write_dataset(tmp_path / "d.h5", contract, [episode_rows(contract, 5, 1)])
+    (part,) = (tmp_path / "d.parts").iterdir()
+    for file, read in ((path, DatasetFile), (part, read_part)):
+        intact = file.read_bytes()
+        start = intact.index(b"GCOL") + 16
+        data = bytearray(intact)
+        data[start : start + 16] = bytes(16)
+        file.write_bytes(data)
+        with pytest.raises(DatasetError, match="has a free space without a size"):
+            read(file)
+        file.write_bytes(intact)
+        read(file)
+
+
+def test_rows_that_cannot_be_unpacked_are_named(tmp_path, contract):
+    path = write_dataset(
+        tmp_path / "d.h5", contract, [episode_rows(contract, 5, 1)], packed=True, compression="gzip"
+    )
+    name = observation(keys.IMAGE)
+    with h5py.File(path) as file:
+        chunk = file[name].id.get_chunk_info(0)
+    data = bytearray(path.read_bytes())
+    data[chunk.byte_offset + 2 : chunk.byte_offset + 40] = bytes(38)
+    path.write_bytes(data)
+    with DatasetFile(path) as file, pytest.raises(DatasetError, match="is damaged"):
+        file.read(name, slice(0, 5))
+    with pytest.raises(DatasetError, match="is damaged"):
+        DockingDataset(path, storage="memory")
 
 
 def test_splits_share_no_row_and_leave_none_out(tmp_path, contract):

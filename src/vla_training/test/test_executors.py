@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vla_training.errors import ConversionError
-from vla_training.executors import Work, executor
+from vla_training.executors import Work, executor, standing_executor
 
 SHARED = Work(ConversionError, "waiting", "; nothing is kept")
 APART = Work(ConversionError, "waiting", "; nothing is kept", single_threaded=True)
@@ -49,3 +49,27 @@ def test_a_dead_process_is_said_in_one_line():
 def test_an_error_ends_the_rest():
     with pytest.raises(ValueError, match="invalid literal"):
         list(executor(SHARED, 2)(int, ["1", "x", *["2"] * 100]))
+
+
+def test_standing_processes_run_one_list_of_jobs_after_the_other(tmp_path):
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder in folders:
+        folder.mkdir()
+    with standing_executor(APART, 2) as run:
+        first, second = (set(run(meet, [folder] * 4)) for folder in folders)
+    assert first == second
+    assert len(first) == 2
+    assert os.getpid() not in first
+
+
+def test_a_standing_process_that_dies_is_told():
+    with (
+        standing_executor(APART, 2) as run,
+        pytest.raises(ConversionError, match="a process died while waiting"),
+    ):
+        list(run(die_elsewhere, [os.getpid()] * 2))
+
+
+def test_one_standing_process_is_this_one():
+    with standing_executor(APART, 1) as run:
+        assert list(run(os.getpgid, [0])) == [os.getpgid(0)]

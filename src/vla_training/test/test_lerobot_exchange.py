@@ -367,6 +367,11 @@ def test_the_only_camera_is_the_camera_and_is_resized(foreign, tmp_path):
             ),
             "no feature 'observation.scan' for 'scan'",
         ),
+        (
+            lambda f: edit_json(f / "meta/info.json", lambda i: i.update(fps=10**400)),
+            "its description is damaged",
+        ),
+        (lambda f: (f / "meta/info.json").write_text("[" * 5000), "cannot be read as JSON"),
     ],
 )
 def test_damage_is_told_in_one_line(copy, tmp_path, damage, message):

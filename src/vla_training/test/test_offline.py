@@ -203,3 +203,12 @@ def test_offline_metrics_are_correlated_with_success(report, tmp_path):
         correlate(offline_paths, closed_paths, "slip")
     with pytest.raises(EvaluationError, match="no report of offline metrics"):
         correlate(closed_paths, closed_paths)
+    for wrong in ('{"policy": "p", "headline": {"same": [1]}}', "[" * 5000):
+        offline_paths[1].write_text(wrong)
+        with pytest.raises(EvaluationError, match="no report of offline metrics"):
+            correlate(offline_paths, closed_paths)
+    offline_paths[1] = offline_paths[0]
+    for name, value in (("successes", None), ("episodes", 0), ("successes", 11)):
+        closed_paths[1].write_text(json.dumps({**closed, "successes": 5, name: value}))
+        with pytest.raises(EvaluationError, match="succe"):
+            correlate(offline_paths, closed_paths)

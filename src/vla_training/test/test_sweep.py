@@ -139,6 +139,32 @@ def test_all_mistakes_of_a_sweep_are_told_together(dataset, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"\xff\xfa", "is not YAML"),
+        (b"trials: !!int ''", "is not YAML"),
+        (b"{values: " * 2000, "is not YAML"),
+        (b"method: [grid]\nvalues: {seed: [1]}", "method has to be a text"),
+        (b"set: 3\ntrials: 1\nvalues: {seed: [1]}", "set has to be a list"),
+        (b"set: [3]\ntrials: 1\nvalues: {seed: [1]}", "set has to be a list"),
+        (b"trials: 1\nvalues: {3: [1]}", "values has the key 3"),
+        (b"trials: 1\nvalues: {seed: {low: 1, high: .inf, whole: true}}", "expected low < high"),
+    ],
+)
+def test_a_file_that_is_no_sweep_is_refused_in_one_line(content, complaint, tmp_path):
+    file = tmp_path / "sweep.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=complaint):
+        load_sweep(file)
+
+
+def test_the_beginning_of_a_vast_grid_takes_no_time(tmp_path):
+    values = {f"loss.{name}": list(range(50)) for name in "abcdefgh"}
+    grid = load_sweep(write(tmp_path, method="grid", trials=3, values=values))
+    assert [row["loss.h"] for row in grid.overrides()] == [0, 1, 2]
+
+
 def test_an_interval_of_whole_numbers_reaches_both_ends():
     import numpy as np
 

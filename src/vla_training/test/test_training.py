@@ -207,5 +207,30 @@ def test_a_preset_may_be_a_file_and_overrides_win(tmp_path):
         load_training_config("d.h5", tmp_path, preset=file)
 
 
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"\xff\xfa", "is not YAML"),
+        (b"steps: !!timestamp x", "is not YAML"),
+        (b"[" * 2000, "is not YAML"),
+        (b"steps: &a [*a]", r"steps has to be a whole number, got \["),
+        (b"seed: " + b"9" * 4000, r"seed has to be between 0 .* got 9999"),
+        (b"seed: " + b"9" * 5000, "is not YAML"),
+        (b"optimizer: {learning_rate: " + b"9" * 400 + b"}", "has to be a number, got 9999"),
+        (b"? " + b"9" * 4000 + b"\n: 1", "9999.* is unknown"),
+        (b"steps: 1\nsteps: 2", "key 'steps' is there twice"),
+    ],
+)
+def test_a_file_that_is_no_preset_is_refused_in_a_short_line(content, complaint, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=complaint) as caught:
+        load_training_config(__file__, tmp_path, preset=file)
+    assert len(str(caught.value)) < 1000
+    text = content.decode("latin-1")
+    with pytest.raises(ConfigurationError):
+        load_training_config(__file__, tmp_path, overrides=[f"optimizer={text}"])
+
+
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)

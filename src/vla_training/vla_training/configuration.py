@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from vla_core.strict_yaml import YamlSyntaxError, describe, load_yaml
 from vla_training.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ def bounded(
 
 def load(
     cls: type[T],
-    preset: str | Path,
+    preset: str | Path | None,
     overrides: Sequence[str] = (),
     values: Mapping[str, Any] | None = None,
     sections: Sequence[str] = (),
@@ -49,7 +50,8 @@ def load(
 
     Args:
         cls: Dataclass to build.
-        preset: Name of a preset that comes with the package, or the path of a YAML file.
+        preset: Name of a preset that comes with the package, or the path of a YAML file; None for
+            the defaults of `cls`.
         overrides: `section.key=value` texts; the value is YAML. Later ones win.
         values: Further values by dotted key, which win over everything else; None is skipped.
         sections: Keys of the preset to read; empty for all.
@@ -60,19 +62,19 @@ def load(
     Raises:
         ConfigurationError: Naming every mistake of preset, overrides and values.
     """
-    mapping, source = _read_preset(preset)
+    mapping, source = ({}, "of the command line") if preset is None else _read_preset(preset)
     if sections:
         mapping = {key: mapping[key] for key in sections if key in mapping}
     mistakes: list[str] = []
     for text in overrides:
         key, separator, raw = text.partition("=")
         if not separator or not key:
-            mistakes.append(f"override {text!r} is not of the form key=value")
+            mistakes.append(f"override {describe(text)} is not of the form key=value")
             continue
         try:
-            value = yaml.safe_load(raw)
-        except yaml.YAMLError:
-            mistakes.append(f"override {text!r} has a value that is not YAML")
+            value = load_yaml(raw)
+        except YamlSyntaxError:
+            mistakes.append(f"override {describe(text)} has a value that is not YAML")
             continue
         _assign(mapping, key.strip(), value, mistakes)
     for key, value in (values or {}).items():
@@ -123,28 +125,46 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(Path(e.name).stem for e in folder.iterdir() if e.name.endswith(".yaml")))
 
 
+def read_mapping(path: Path) -> dict[Any, Any]:
+    """The mapping that a YAML file holds; empty for an empty file.
+
+    Raises:
+        ConfigurationError: If the file cannot be read or holds something else.
+    """
+    try:
+        return _mapping(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _mapping(text: str | bytes, source: str) -> dict[Any, Any]:
+    try:
+        mapping = load_yaml(text)
+    except YamlSyntaxError as error:
+        raise ConfigurationError(f"{source} is not YAML: {error}") from error
+    if mapping is None:
+        return {}
+    if not isinstance(mapping, dict):
+        raise ConfigurationError(
+            f"{source} is not a mapping of keys to values, it holds {describe(mapping)}"
+        )
+    return mapping
+
+
 def _read_preset(preset: str | Path) -> tuple[dict[str, Any], str]:
     path = Path(preset)
     if path.suffix in (".yaml", ".yml"):
         if not path.is_file():
             raise ConfigurationError(f"configuration file {path} does not exist; name another one")
-        text, source = path.read_text(encoding="utf-8"), str(path)
-    elif str(preset) in preset_names():
+        return read_mapping(path), str(path)
+    if str(preset) in preset_names():
         folder = resources.files("vla_training") / "presets"
-        text = (folder / f"{preset}.yaml").read_text(encoding="utf-8")
         source = f"preset {preset}"
-    else:
-        raise ConfigurationError(
-            f"preset {str(preset)!r} is unknown; choose one of {', '.join(preset_names())} "
-            "or the path of a .yaml file"
-        )
-    try:
-        mapping = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"configuration {source} is not YAML: {error}") from error
-    if not isinstance(mapping, dict):
-        raise ConfigurationError(f"configuration {source} is not a mapping of keys to values")
-    return mapping, source
+        return _mapping((folder / f"{preset}.yaml").read_bytes(), source), source
+    raise ConfigurationError(
+        f"preset {str(preset)!r} is unknown; choose one of {', '.join(preset_names())} "
+        "or the path of a .yaml file"
+    )
 
 
 def _assign(mapping: dict[str, Any], dotted: str, value: Any, mistakes: list[str]) -> None:
@@ -159,13 +179,14 @@ def _assign(mapping: dict[str, Any], dotted: str, value: Any, mistakes: list[str
 
 def _build(cls: type[T], mapping: Any, location: str, mistakes: list[str]) -> T | None:
     if not isinstance(mapping, Mapping):
-        mistakes.append(f"{location or 'the file'} has to be a mapping, got {mapping!r}")
+        mistakes.append(f"{location or 'the file'} has to be a mapping, got {describe(mapping)}")
         return None
     before = len(mistakes)
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for name in mapping:
         if name not in fields:
-            near = difflib.get_close_matches(str(name), fields, n=1)
+            name = name if isinstance(name, str) else describe(name)
+            near = difflib.get_close_matches(name, fields, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(fields)}"
             mistakes.append(f"{_join(location, name)} is unknown ({hint})")
     hints = typing.get_type_hints(cls)
@@ -202,7 +223,7 @@ def _convert(
             inner[-1] is not Ellipsis and len(value) != len(inner)
         ):
             size = "" if inner[-1] is Ellipsis else f" of {len(inner)} values"
-            mistakes.append(f"{where} has to be a list{size}, got {value!r}")
+            mistakes.append(f"{where} has to be a list{size}, got {describe(value)}")
             return None
         return tuple(
             _convert(inner[0], item, f"{where}[{index}]", field, mistakes)
@@ -219,20 +240,22 @@ def _scalar(
         with contextlib.suppress(ValueError):
             value = float(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        # Beyond the range of floats it is left as it is, which is no number then.
+        with contextlib.suppress(OverflowError):
+            value = float(value)
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
-        mistakes.append(f"{where} has to be {_NAMES.get(hint, hint)}, got {value!r}")
+        mistakes.append(f"{where} has to be {_NAMES.get(hint, hint)}, got {describe(value)}")
         return None
     if isinstance(value, float) and not math.isfinite(value):
         mistakes.append(f"{where} has to be finite, got {value}")
         return None
     choices = field.metadata.get("choices", ())
     if choices and value not in choices:
-        mistakes.append(f"{where} has to be one of {', '.join(choices)}, got {value!r}")
+        mistakes.append(f"{where} has to be one of {', '.join(choices)}, got {describe(value)}")
     low, high = field.metadata.get("low", -math.inf), field.metadata.get("high", math.inf)
     if isinstance(value, int | float) and not low <= value <= high:
         limits = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
-        mistakes.append(f"{where} has to be {limits}, got {value!r}")
+        mistakes.append(f"{where} has to be {limits}, got {describe(value)}")
     return value
 
 

@@ -60,6 +60,41 @@ def executor(work: Work, processes: int, scheduler: str | None = None) -> Execut
     return lambda function, jobs: _in_processes(work, processes, function, jobs)
 
 
+@contextlib.contextmanager
+def standing_executor(work: Work, processes: int) -> Iterator[Executor[Any, Any]]:
+    """The way to run jobs again and again, in processes that stay in between.
+
+    They keep what they have loaded, and starting them takes seconds. Each computes on one thread.
+
+    Args:
+        work: What the jobs are.
+        processes: On this machine; 1 for this process alone.
+    """
+    if processes == 1:
+        yield lambda function, jobs: (function(job) for job in jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        yield lambda function, jobs: _in_pool(work, pool, function, jobs)
+
+
+def _in_pool(
+    work: Work, pool: ProcessPoolExecutor, function: Callable[[Job], Result], jobs: Sequence[Job]
+) -> Iterator[Result]:
+    with _single_threaded_children():  # the pool starts its processes as jobs come
+        futures = [pool.submit(function, job) for job in jobs]
+    try:
+        for future in as_completed(futures):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise work.error(
+            f"a process died while {work.name} (out of memory?); take fewer processes{work.remedy}"
+        ) from error
+    finally:
+        for future in futures:
+            future.cancel()
+
+
 def _in_processes(
     work: Work, processes: int, function: Callable[[Job], Result], jobs: Sequence[Job]
 ) -> Iterator[Result]:

@@ -12,12 +12,15 @@ from typing import Any, Final
 import numpy as np
 import yaml
 
+from vla_core.strict_yaml import describe
+from vla_training.configuration import read_mapping
 from vla_training.errors import ConfigurationError
 from vla_training.training_config import DEFAULT_PRESET, TrainingConfig, load_training_config
 
 SUCCESSES: Final = "successes"
 """The metric of the closed-loop evaluations; all others are of the validation episodes."""
 
+_FARTHEST: Final = 1e15
 _KEYS: Final = ("preset", "method", "trials", "seed", "metric", "set", "values")
 
 
@@ -75,8 +78,8 @@ class SweepConfig:
         """By trial, the values of the keys; more trials leave the first ones as they are."""
         if self.method == "grid":
             choices = [list(options) for options in self.values.values()]  # type: ignore[arg-type]
-            rows = [dict(zip(self.values, row, strict=True)) for row in itertools.product(*choices)]
-            return rows[: self.trials or None]
+            rows = itertools.islice(itertools.product(*choices), self.trials or None)
+            return [dict(zip(self.values, row, strict=True)) for row in rows]
         return [self._draw(number) for number in range(self.trials)]
 
     def _draw(self, number: int) -> dict[str, Any]:
@@ -111,21 +114,15 @@ def load_sweep(path: Path) -> SweepConfig:
     """
     if not path.is_file():
         raise ConfigurationError(f"sweep {path} does not exist; name a YAML file")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise ConfigurationError(f"sweep {path} is not YAML: {reason}") from error
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"sweep {path} is not a mapping of keys to values")
+    content = read_mapping(path)
     mistakes: list[str] = []
     sweep = SweepConfig(
-        preset=str(content.get("preset", DEFAULT_PRESET)),
-        method=str(content.get("method", "random")),
+        preset=_text(content, "preset", DEFAULT_PRESET, mistakes),
+        method=_text(content, "method", "random", mistakes),
         trials=content.get("trials", 0),
         seed=content.get("seed", 0),
-        metric=str(content.get("metric", "loss")),
-        set=tuple(content.get("set") or ()),
+        metric=_text(content, "metric", "loss", mistakes),
+        set=_texts(content.get("set") or [], mistakes),
         values=_values(content.get("values"), mistakes),
     )
     mistakes += _mistakes(sweep, content)
@@ -134,28 +131,51 @@ def load_sweep(path: Path) -> SweepConfig:
     return sweep
 
 
+def _text(content: Mapping[Any, Any], key: str, default: str, mistakes: list[str]) -> str:
+    value = content.get(key, default)
+    if not isinstance(value, str):
+        mistakes.append(f"{key} has to be a text, got {describe(value)}")
+        return default
+    return value
+
+
+def _texts(content: Any, mistakes: list[str]) -> tuple[str, ...]:
+    if not isinstance(content, list) or not all(isinstance(text, str) for text in content):
+        mistakes.append(f"set has to be a list of key=value texts, got {describe(content)}")
+        return ()
+    return tuple(content)
+
+
 def _values(content: Any, mistakes: list[str]) -> dict[str, tuple[Any, ...] | Interval]:
     if not isinstance(content, Mapping) or not content:
         mistakes.append("values has to be a mapping of keys to lists or intervals")
         return {}
     found: dict[str, tuple[Any, ...] | Interval] = {}
     for key, options in content.items():
-        if isinstance(options, Sequence) and not isinstance(options, str) and options:
-            found[str(key)] = tuple(options)
+        if not isinstance(key, str):
+            mistakes.append(f"values has the key {describe(key)}, expected keys of a training")
+        elif isinstance(options, Sequence) and not isinstance(options, str) and options:
+            found[key] = tuple(options)
         elif isinstance(options, Mapping):
             try:
                 interval = Interval(**{name: _number(value) for name, value in options.items()})
-                if not interval.low < interval.high or (interval.log and interval.low <= 0):
+                if not -_FARTHEST <= interval.low < interval.high <= _FARTHEST or (
+                    interval.log and interval.low <= 0
+                ):
                     raise ValueError
-                found[str(key)] = interval
+                found[key] = interval
             except (TypeError, ValueError):
                 mistakes.append(
-                    f"values.{key} is {dict(options)}, expected low < high (above 0 with log), "
+                    f"values.{key} is {describe(options)}, expected low < high (above 0 with log), "
                     "and perhaps log and whole"
                 )
         else:
-            mistakes.append(f"values.{key} is {options!r}, expected a list or low and high")
+            mistakes.append(f"values.{key} is {describe(options)}, expected a list or low and high")
     return found
+
+
+def _name(key: Any) -> str:
+    return key if isinstance(key, str) else describe(key)
 
 
 def _number(value: Any) -> Any:
@@ -166,14 +186,14 @@ def _number(value: Any) -> Any:
 def _mistakes(sweep: SweepConfig, content: Mapping[str, Any]) -> Iterator[str]:
     for key in content:
         if key not in _KEYS:
-            yield f"{key} is unknown (known: {', '.join(_KEYS)})"
+            yield f"{_name(key)} is unknown (known: {', '.join(_KEYS)})"
     if sweep.method not in ("random", "grid"):
-        yield f"method has to be one of random, grid, got {sweep.method!r}"
+        yield f"method has to be one of random, grid, got {describe(sweep.method)}"
     least = 1 if sweep.method == "random" else 0
     if not isinstance(sweep.trials, int) or not least <= sweep.trials <= 100_000:
-        yield f"trials has to be a whole number of at least {least}, got {sweep.trials!r}"
+        yield f"trials has to be a whole number of at least {least}, got {describe(sweep.trials)}"
     if not isinstance(sweep.seed, int) or sweep.seed < 0:
-        yield f"seed has to be a whole number of at least 0, got {sweep.seed!r}"
+        yield f"seed has to be a whole number of at least 0, got {describe(sweep.seed)}"
     if sweep.method == "grid":
         for key, options in sweep.values.items():
             if isinstance(options, Interval):

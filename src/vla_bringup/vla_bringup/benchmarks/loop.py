@@ -26,14 +26,13 @@ from rclpy.executors import SingleThreadedExecutor
 from vla_msgs.action import Dock, RecordEpisode
 
 from vla_bringup.benchmarks.loop_probe import LoopError, Probe
-from vla_bringup.collection_jobs import PROFILE_VARIABLES
 from vla_bringup.collection_nodes import NodeProcesses
 from vla_bringup.goal_client import GoalClient
 from vla_bringup.graph import POLICY, RECORDER, NodeSpec, dock_graph
 from vla_bringup.graph_arguments import GraphOptions
+from vla_bringup.large_messages import camera_environment
 from vla_bringup.node_process import die_with_parent
 from vla_bringup.preflight import find_free_domain
-from vla_bringup.resources import share_directory
 from vla_bringup.waiting import wait_until_active
 from vla_core.bundle import PolicyBundle
 from vla_core.contract import Contract
@@ -114,7 +113,7 @@ def _measure(
             preexec_fn=die_with_parent,
             env=environment,
         )
-        for name, environment in (("robot", _camera_environment()), ("timer", None))
+        for name, environment in (("robot", camera_environment()), ("timer", None))
     ]
     rclpy.init(args=[])
     try:
@@ -140,20 +139,6 @@ def _measure(
             process.terminate()
         for process in others:
             process.wait()
-
-
-def _camera_environment() -> dict[str, str]:
-    """Variables of a process that publishes large pictures; the caller's own profile goes first.
-
-    Fast DDS hands them over in a segment of shared memory that belongs to their publisher. In its
-    512 KiB there is no room for a picture of 640x480: of 30 a second 17 were received.
-    """
-    if any(name in os.environ for name in PROFILE_VARIABLES):
-        return dict(os.environ)
-    profile = share_directory() / "config" / "fastdds_shared_memory.xml"
-    # For LOCALHOST, rmw_fastrtps would add a second, small segment.
-    own = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}
-    return os.environ | own | dict.fromkeys(PROFILE_VARIABLES, str(profile))
 
 
 def _with(spec: NodeSpec, settings: dict[str, Any]) -> NodeSpec:

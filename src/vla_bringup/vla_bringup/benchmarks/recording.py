@@ -1,7 +1,8 @@
 """Recording at a camera's full size: what is lost, and what it costs beside the bag library alone.
 
-The load is published by a process of its own, and a simulator renders beside it if asked to. The
-limit is the same messages handed to the rosbags writer without any ROS.
+The load is published by a process of its own, with the middleware profile that a camera of this
+size needs, and a simulator renders beside it if asked to. The limit is the same messages handed to
+the rosbags writer without any ROS.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -26,7 +28,8 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from vla_bringup.benchmarks.robot_load import RATES_HZ, messages
+from vla_bringup.benchmarks.robot_load import RATES_HZ, STAMP, STAMP_START, messages
+from vla_bringup.large_messages import camera_environment
 from vla_bringup.node_process import die_with_parent
 from vla_bringup.preflight import find_free_domain
 from vla_bringup.recording_client import RecordingClient
@@ -58,8 +61,9 @@ def run(
         no_simulator: leave the simulator out.
 
     Returns:
-        Plain values: what was published, recorded and lost by topic, bytes per second, CPU time
-        of the recorder and of the writer alone per second of load.
+        Plain values: what was published and lost by topic, when what was lost was published
+        [s from the start], how late the load was at most, bytes per second, CPU time of the
+        recorder and of the writer alone per second of load.
     """
     duration_s = duration or (QUICK_S if quick else DURATION_S)
     with ExitStack() as stack:
@@ -99,20 +103,29 @@ def _record(folder: Path, duration_s: float, *, with_simulator: bool) -> dict[st
         recorder = _recorder_process(graph)
         before_s, begun_s = _cpu_s(recorder), time.monotonic()
         published = _publish(load, duration_s)
+        stamps_ns = published["stamps_ns"]
         time.sleep(_SETTLE_S)
         used_s, lasted_s = _cpu_s(recorder) - before_s, time.monotonic() - begun_s
         bag = recording.stop(success=True)
-    recorded = _counts(bag)
-    lost = {topic: count - recorded.get(f"/{topic}", 0) for topic, count in published.items()}
+    recorded_ns = _recorded_stamps_ns(bag)
+    lost_ns = {
+        topic: sorted(set(sent_ns) - recorded_ns[f"/{topic}"])
+        for topic, sent_ns in stamps_ns.items()
+    }
+    start_ns = min(sent_ns[0] for sent_ns in stamps_ns.values())
     size_bytes = sum(file.stat().st_size for file in bag.iterdir())
     shutil.rmtree(bag)
     return {
         "with_simulator": with_simulator,
         "duration_s": duration_s,
-        "published": published,
-        "published_in_all": sum(published.values()),
-        "lost": lost,
-        "lost_in_all": sum(lost.values()),
+        "published": {topic: len(sent_ns) for topic, sent_ns in stamps_ns.items()},
+        "published_in_all": sum(map(len, stamps_ns.values())),
+        "lost": {topic: len(times_ns) for topic, times_ns in lost_ns.items()},
+        "lost_in_all": sum(map(len, lost_ns.values())),
+        "lost_at_s": sorted(
+            round(1e-9 * (time_ns - start_ns), 3) for times in lost_ns.values() for time_ns in times
+        ),
+        "load_late_s": published["late_s"],
         "megabytes_per_s": size_bytes / 1e6 / duration_s,
         "recorder_cpu_per_s": used_s / lasted_s,
     }
@@ -151,6 +164,7 @@ def _load(log: Any) -> Iterator[subprocess.Popen]:
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
+        env=camera_environment(),
         preexec_fn=die_with_parent,
     )
     try:
@@ -160,8 +174,8 @@ def _load(log: Any) -> Iterator[subprocess.Popen]:
         process.wait()
 
 
-def _publish(load: subprocess.Popen, duration_s: float) -> dict[str, int]:
-    """Have the load published; counts by topic."""
+def _publish(load: subprocess.Popen, duration_s: float) -> dict[str, Any]:
+    """Have the load published; what it tells of that."""
     if load.stdin is None or load.stdout is None or not load.stdout.readline():
         raise BenchmarkError("the process that publishes the load ended; see graph.log")
     load.stdin.write(f"{duration_s}\n")
@@ -181,9 +195,14 @@ def _cpu_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def _counts(bag: Path) -> dict[str, int]:
+def _recorded_stamps_ns(bag: Path) -> defaultdict[str, set[int]]:
+    """Stamps of what is in the bag, by topic."""
+    stamps_ns: defaultdict[str, set[int]] = defaultdict(set)
     with AnyReader([bag]) as reader:
-        return {connection.topic: connection.msgcount for connection in reader.connections}
+        for connection, _, data in reader.messages():
+            seconds, nanoseconds = STAMP.unpack_from(data, STAMP_START)
+            stamps_ns[connection.topic].add(seconds * 10**9 + nanoseconds)
+    return stamps_ns
 
 
 def _writer_alone(folder: Path, duration_s: float) -> float:

@@ -1,8 +1,9 @@
 """A robot's sensors as a load: publishes messages of real size at their rates and counts them.
 
 `python -m vla_bringup.benchmarks.robot_load` waits until everything is subscribed to and for a line
-on stdin with the seconds to publish for; then it writes the counts as JSON to stdout, and ends with
-stdin. Messages are serialised once; only their stamps change.
+on stdin with the seconds to publish for; then it writes to stdout, as JSON, the stamps of what it
+has published by topic [ns] (`stamps_ns`) and how far behind its schedule it was at most (`late_s`).
+It ends with stdin. Messages are serialised once; only their stamps change.
 """
 
 from __future__ import annotations
@@ -27,8 +28,12 @@ WIDTH_PX: Final = 640
 HEIGHT_PX: Final = 480
 BEAMS: Final = 720
 
-_STAMP: Final = struct.Struct("<iI")
-_STAMP_START: Final = 4
+STAMP: Final = struct.Struct("<iI")
+"""Of a header, in CDR."""
+
+STAMP_START: Final = 4
+"""Bytes before it."""
+
 _NS_PER_S: Final = 1_000_000_000
 _POLL_S: Final = 0.05
 
@@ -72,19 +77,22 @@ def main() -> int:
 
 def _publish(
     duration_s: float, data: dict[str, bytearray], publishers: dict[str, Any]
-) -> dict[str, int]:
+) -> dict[str, Any]:
     """Publish on a schedule that does not drift; what is late is sent at once."""
-    counts = dict.fromkeys(data, 0)
+    stamps_ns: dict[str, list[int]] = {topic: [] for topic in data}
+    late_s = 0.0
     start_s = time.monotonic()
     while True:
-        topic = min(counts, key=lambda name: counts[name] / RATES_HZ[name])
-        due_s = counts[topic] / RATES_HZ[topic]
+        topic = min(stamps_ns, key=lambda name: len(stamps_ns[name]) / RATES_HZ[name])
+        due_s = len(stamps_ns[topic]) / RATES_HZ[topic]
         if due_s >= duration_s:
-            return counts
+            return {"stamps_ns": stamps_ns, "late_s": late_s}
         time.sleep(max(0.0, start_s + due_s - time.monotonic()))
-        _STAMP.pack_into(data[topic], _STAMP_START, *divmod(time.time_ns(), _NS_PER_S))
+        late_s = max(late_s, time.monotonic() - start_s - due_s)
+        stamp_ns = time.time_ns()
+        STAMP.pack_into(data[topic], STAMP_START, *divmod(stamp_ns, _NS_PER_S))
         publishers[topic].publish(bytes(data[topic]))
-        counts[topic] += 1
+        stamps_ns[topic].append(stamp_ns)
 
 
 if __name__ == "__main__":

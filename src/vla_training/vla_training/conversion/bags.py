@@ -19,6 +19,7 @@ from vla_training.errors import ConversionError
 STORAGE_SUFFIXES: Final = (".mcap", ".db3")
 METADATA_FILE: Final = "metadata.yaml"
 _ROOT: Final = "rosbag2_bagfile_information"
+_DIGITS: Final = 18
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,14 @@ class BagMetadata:
     def start_ns(self) -> int:
         """Bag time at which the episode begins, after the pre-roll; 0 without one."""
         text = self.custom.get(keys.START_NS, "")
-        return int(text) if text.isdecimal() else 0
+        return _whole(text) or 0
 
     @property
     def topics(self) -> Mapping[str, str]:
         """The name that the recorder noted for each topic of the contract."""
         try:
             noted = json.loads(self.custom.get(keys.TOPICS, "{}"))
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return noted if isinstance(noted, dict) else {}
 
@@ -157,7 +158,15 @@ def open_folder(path: Path) -> BagFolder:
         )
     except ChecksumError as error:
         raise ConversionError(f"bag {path} is damaged: {error}") from error
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (
+        OSError,
+        yaml.YAMLError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         text = " ".join(str(error).split())
         raise ConversionError(
             f"bag {path} is damaged: its {METADATA_FILE} cannot be read "
@@ -198,20 +207,25 @@ def _metadata(path: Path, custom: Mapping[Any, Any]) -> BagMetadata:
         instruction=values.get(keys.INSTRUCTION, ""),
         outcome=values.get(keys.OUTCOME, "") or keys.Outcome.UNKNOWN.value,
         operator=values.get(keys.OPERATOR, ""),
-        seed=int(seed) if seed.isdecimal() else None,
+        seed=_whole(seed),
         suite=values.get(keys.SUITE, ""),
         group=values.get(keys.GROUP, ""),
-        goal=int(goal) if goal.isdecimal() else None,
+        goal=_whole(goal),
         paraphrases=_sentences(values.get(keys.PARAPHRASES, "[]")),
         custom=values,
     )
+
+
+def _whole(text: str) -> int | None:
+    """A number of 64 bits in digits; None for anything else."""
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else None
 
 
 def _sentences(text: str) -> tuple[str, ...]:
     """A JSON list of sentences; none if it is anything else, as a sentence was given anyway."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ()
     if not isinstance(found, list):
         return ()

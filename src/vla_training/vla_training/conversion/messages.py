@@ -152,13 +152,14 @@ class BagMessages:
                     channel = self._index.channel(connection.topic, connection.msgtype)
                     rows.append((channel, received_ns, spool.append(data), len(data)))
                     heads.append(bytes(data[:size]).ljust(size, b"\0"))
+            # SQLite holds anything in any column: here it has to be whole numbers of 64 bits.
+            columns = np.array(rows, np.int64).reshape(-1, 4).T
         except Exception as error:
             # A damaged file makes the library fail in many ways; each means the same here.
             text = " ".join(f"{type(error).__name__}: {error}".split())
             raise DamagedFileError(text) from error
         block = np.zeros(len(rows), INDEX_TYPE)
         if rows:
-            columns = np.array(rows, np.int64).T
             block["channel"], block["received_ns"], block["position"], block["length"] = columns
             block["head"] = np.frombuffer(b"".join(heads), np.uint8).reshape(-1, size)
         block["file"] = -1

@@ -15,6 +15,9 @@ import numpy as np
 from vla_core.contract import Contract
 from vla_core.errors import ContractError, StatisticsError
 from vla_core.normalization import Statistics
+from vla_core.strict_yaml import describe
+from vla_training.dataset.file_checks import READ_ERRORS, check_array, check_table
+from vla_training.dataset.heap_check import check_heaps
 from vla_training.dataset.layout import (
     DRIVERS,
     EPISODE_COLUMNS,
@@ -67,8 +70,9 @@ class DatasetFile:
         if not self.path.is_file():
             raise DatasetError(f"data set {path} does not exist; make it with `vla convert`")
         try:
+            check_heaps(self.path)
             self._file = h5py.File(self.path, "r")
-        except OSError as error:
+        except READ_ERRORS as error:
             raise DatasetError(
                 f"data set {path} is no readable HDF5 file ({error}); convert the bags again"
             ) from error
@@ -79,16 +83,20 @@ class DatasetFile:
             raise
 
     def _read_head(self) -> None:
-        attributes = self._file.attrs
-        if attributes.get("format") != FORMAT:
+        try:
+            attributes = self._file.attrs
+            kind = attributes.get("format")
+            version = attributes.get("format_version", -1)
+        except READ_ERRORS as error:
+            raise _damaged(self.path, error) from error
+        if not isinstance(kind, str) or kind != FORMAT:
             raise DatasetError(
                 f"{self.path} is no data set of this project: its format is "
-                f"{attributes.get('format')!r}, expected {FORMAT!r}; make one with `vla convert`"
+                f"{describe(kind)}, expected {FORMAT!r}; make one with `vla convert`"
             )
-        version = int(attributes.get("format_version", -1))
-        if version != FORMAT_VERSION:
+        if not isinstance(version, int | np.integer) or version != FORMAT_VERSION:
             raise DatasetError(
-                f"data set {self.path} has format version {version}, this software reads "
+                f"data set {self.path} has format version {describe(version)}, this software reads "
                 f"{FORMAT_VERSION}; convert the bags again"
             )
         try:
@@ -98,18 +106,12 @@ class DatasetFile:
             self.drivers = tuple(str(name) for name in attributes.get("drivers", DRIVERS))
             self.provenance: dict[str, Any] = json.loads(attributes["provenance"])
             self.episodes = self._read_table()
-            frames = {spec.name: len(self._file[spec.name]) for spec in row_specs(self.contract)}
-        except (KeyError, ContractError, StatisticsError) as error:
-            raise DatasetError(
-                f"data set {self.path} is damaged: {error}; convert the bags again"
-            ) from error
-        self.frames = sum(record.length for record in self.episodes)
-        wrong = [name for name, count in frames.items() if count != self.frames]
-        if wrong:
-            raise DatasetError(
-                f"data set {self.path} is damaged: {wrong[0]} has {frames[wrong[0]]} rows, its "
-                f"episodes {self.frames}; convert the bags again"
-            )
+            check_table(self.episodes)
+            self.frames = sum(record.length for record in self.episodes)
+            for spec in row_specs(self.contract):
+                check_array(self._file[spec.name], spec, self.frames)
+        except (ContractError, StatisticsError, *READ_ERRORS) as error:
+            raise _damaged(self.path, error) from error
         folder = parts_folder(self.path)
         for part in dict.fromkeys(record.part for record in self.episodes if record.part):
             # HDF5 gives zeros for what is missing, silently.
@@ -151,8 +153,15 @@ class DatasetFile:
         return [record for record in self.episodes if record.split == SPLITS[name]]
 
     def read(self, name: str, rows: slice) -> np.ndarray:
-        """Some rows of an array, by the names of `layout`."""
-        return self._file[name][rows]
+        """Some rows of an array, by the names of `layout`.
+
+        Raises:
+            DatasetError: If they cannot be read.
+        """
+        try:
+            return self._file[name][rows]
+        except READ_ERRORS as error:
+            raise _damaged(self.path, error) from error
 
     def extents(self, name: str) -> list[Extent]:
         """Where the rows of an array lie, in order; empty if they are chunked or compressed.
@@ -171,7 +180,7 @@ class DatasetFile:
             try:
                 with h5py.File(folder / part, "r") as file:
                     offset, found = file[name].id.get_offset(), len(file[name])
-            except (OSError, KeyError) as error:
+            except READ_ERRORS as error:
                 raise DatasetError(
                     f"part {folder / part} is damaged ({error}); delete it and convert again"
                 ) from error
@@ -192,7 +201,11 @@ class DatasetFile:
         return rows
 
     def gather(self, name: str, episodes: list[EpisodeRecord]) -> np.ndarray:
-        """The rows of some episodes, one after the other, read without a second copy."""
+        """The rows of some episodes, one after the other, read without a second copy.
+
+        Raises:
+            DatasetError: If they cannot be read.
+        """
         data = self._file[name]
         out = np.empty((sum(e.length for e in episodes), *data.shape[1:]), data.dtype)
         extents = self.extents(name)
@@ -202,7 +215,10 @@ class DatasetFile:
             if extents:
                 _read_extents(extents, run, out[position : position + length])
             elif length:
-                data.read_direct(out, run, slice(position, position + length))
+                try:
+                    data.read_direct(out, run, slice(position, position + length))
+                except READ_ERRORS as error:
+                    raise _damaged(self.path, error) from error
             position += length
         return out
 
@@ -220,6 +236,11 @@ def _read_extents(extents: list[Extent], run: slice, out: np.ndarray) -> None:
             # An array without a dimension is a scalar, which has no buffer to read into.
             if file.readinto(target.reshape(-1).view(np.uint8).data) != target.nbytes:
                 raise DatasetError(f"{extent.path} is cut off; delete it and convert again")
+
+
+def _damaged(path: Path, error: Exception) -> DatasetError:
+    reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    return DatasetError(f"data set {path} is damaged: {reason}; convert the bags again")
 
 
 def _quantiles(text: str) -> dict[str, dict[float, np.ndarray]]:

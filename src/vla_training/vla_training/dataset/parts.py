@@ -16,6 +16,7 @@ import numpy as np
 
 from vla_core.contract import Contract
 from vla_training.dataset import statistics
+from vla_training.dataset.heap_check import check_heaps
 from vla_training.dataset.layout import (
     FORMAT_VERSION,
     OBSERVATIONS,
@@ -250,6 +251,7 @@ def read_part(path: Path) -> PartRecord:
         DatasetError: If it is no part of this version, or damaged.
     """
     try:
+        check_heaps(path)
         with h5py.File(path, "r") as file:
             head = read_head(file)
             episodes = tuple(

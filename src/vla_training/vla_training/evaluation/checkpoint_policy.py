@@ -65,10 +65,10 @@ def load_checkpoint_policy(path: str | Path) -> tuple[ChunkPolicy, TorchRunner]:
     """
     state = load_checkpoint(path)
     runner = TorchRunner(state.policy())
-    return ChunkPolicy(_as_bundle(state, Path(path)), runner), runner
+    return ChunkPolicy(as_bundle(state, Path(path)), runner), runner
 
 
-def _as_bundle(state: Checkpoint, path: Path) -> PolicyBundle:
+def as_bundle(state: Checkpoint, path: Path) -> PolicyBundle:
     """What a policy's callers want to know of a bundle; there is no graph."""
     manifest = BundleManifest(FORMAT_VERSION, "", state.contract.hash, {}, state.config.name)
     return PolicyBundle(

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from vla_core.strict_yaml import describe
 from vla_training.errors import EvaluationError
 from vla_training.evaluation.intervals import Z_95
-from vla_training.evaluation.results_file import read_results
+from vla_training.evaluation.results_file import is_finite_number, read_results
 
 LEAST_POLICIES: Final = 4
 _EXACT_UP_TO: Final = 7
@@ -55,7 +56,7 @@ def correlate(
         report = suites[suite].report
         policies.append(policy)
         metrics.append(values)
-        rates.append(report["successes"] / report["episodes"])
+        rates.append(_success_rate(report, str(closed_path)))
     shared = [name for name in metrics[0] if all(name in each for each in metrics)]
     return {
         "suite": suite,
@@ -68,13 +69,27 @@ def correlate(
     }
 
 
+def _success_rate(report: Mapping[str, Any], source: str) -> float:
+    successes, episodes = report.get("successes"), report.get("episodes")
+    if not (isinstance(successes, int) and isinstance(episodes, int)):
+        raise EvaluationError(f"{source} does not say how many episodes succeeded")
+    if not 0 <= successes <= episodes or episodes == 0:
+        raise EvaluationError(
+            f"{source} has {describe(successes)} successes in {describe(episodes)} episodes"
+        )
+    return successes / episodes
+
+
 def _read_offline(path: str | Path) -> tuple[str, Mapping[str, float]]:
     try:
         report = json.loads(Path(path).read_text("utf-8"))
-        return str(report["policy"]), report["headline"]
+        policy, headline = str(report["policy"]), dict(report["headline"])
+        if not all(is_finite_number(value) for value in headline.values()):
+            raise ValueError("a value of its headline is no number")
+        return policy, headline
     except OSError as error:
         raise EvaluationError(f"offline metrics {path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise EvaluationError(
             f"{path} is no report of offline metrics, expected what `vla evaluate --offline` wrote "
             f"with --json ({error})"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from vla_core.strict_yaml import describe
 from vla_training.errors import EvaluationError
 from vla_training.evaluation.live import LOCK_STEP
 
@@ -26,6 +27,8 @@ _NEEDED: Final = {
     "start_bearing_deg": float,
     "start_heading_deg": float,
 }
+
+_LARGEST: Final = 1e12
 
 Record = Mapping[str, Any]
 """One episode, see docs/formats.md."""
@@ -70,17 +73,26 @@ def read_results(path: str | Path) -> dict[str, SuiteResults]:
         document = json.loads(Path(path).read_text("utf-8"))
     except OSError as error:
         raise EvaluationError(f"evaluation {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EvaluationError(f"evaluation {path} is no JSON: {error}") from error
     if not isinstance(document, dict) or not ("records" in document or "suites" in document):
         raise EvaluationError(
             f"{path} is no evaluation with its records, expected what `vla evaluate --json` wrote"
         )
-    reports = document.get("suites") or {document.get("suite", ""): document}
+    reports = document.get("suites") or {str(document.get("suite", "")): document}
+    if not isinstance(reports, dict):
+        raise EvaluationError(
+            f"evaluation {path}: suites is {describe(reports)}, expected a report by name; "
+            "evaluate again with `vla evaluate`"
+        )
     return {suite: _suite_results(report, f"{path}, {suite}") for suite, report in reports.items()}
 
 
-def _suite_results(report: Mapping[str, Any], source: str) -> SuiteResults:
+def _suite_results(report: Any, source: str) -> SuiteResults:
+    if not isinstance(report, dict):
+        raise EvaluationError(
+            f"evaluation {source}: is {describe(report)}, expected a report with its records"
+        )
     try:
         records = (*report["records"], *report.get("swapped_records", ()))
         for position, record in enumerate(records):
@@ -93,21 +105,33 @@ def _suite_results(report: Mapping[str, Any], source: str) -> SuiteResults:
             records=records,
             report=report,
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise EvaluationError(
             f"evaluation {source}: {error} is missing or wrong; evaluate again with `vla evaluate`"
         ) from error
 
 
-def _check_record(record: Record, source: str) -> None:
+def _check_record(record: Any, source: str) -> None:
+    if not isinstance(record, dict):
+        raise EvaluationError(f"{source} is {describe(record)}, expected a mapping")
     for name, kind in _NEEDED.items():
-        accepted = (int, float) if kind is float else kind
         value = record.get(name)
-        if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):
+        if kind is float:
+            is_right = is_finite_number(value)
+        else:
+            is_right = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+        if not is_right:
             raise EvaluationError(
-                f"{source}: {name} is {value!r}, expected {kind.__name__}; evaluate again with "
-                "this version of `vla evaluate`"
+                f"{source}: {name} is {describe(value)}, expected {kind.__name__}; evaluate again "
+                "with this version of `vla evaluate`"
             )
+
+
+def is_finite_number(value: Any) -> bool:
+    """Whether a value of a JSON file is a number that can be computed with."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= _LARGEST  # also false for NaN
 
 
 def by_key(records: Sequence[Record]) -> dict[tuple[int, bool], Record]:

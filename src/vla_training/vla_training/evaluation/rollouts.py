@@ -123,7 +123,7 @@ def run_episode(
     # Sensing is most of the time; who knows the truth needs none.
     move = env.step if driver.streams else env.advance
     truth = env.truth
-    while not _is_over(truth, env.suite.time_limit_s):
+    while not is_over(truth, env.suite.time_limit_s):
         command = np.asarray(driver.command(env), np.float32)
         if watch is not None:
             watch()
@@ -138,7 +138,7 @@ def run_episode(
         seed=seed,
         swapped=swapped,
         success=truth.docked,
-        outcome=_outcome(truth),
+        outcome=outcome_of(truth),
         instruction=env.instruction,
         naming=scene.naming,
         station_count=len(scene.stations),
@@ -151,7 +151,7 @@ def run_episode(
         precise=truth.precise,
         mated=truth.mated,
         contact_speed_mps=None if math.isnan(contact) else contact,
-        wrong_station=_outcome(truth) == "wrong_station",
+        wrong_station=outcome_of(truth) == "wrong_station",
         collision_with=truth.collision_with,
         start_distance_m=start.distance,
         start_bearing_deg=math.degrees(math.atan2(start.y, -start.x)),
@@ -169,13 +169,14 @@ def _rounded(fields: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_over(truth: Truth, time_limit_s: float) -> bool:
-    """The same conditions as those of `DockingEnv.step`."""
+def is_over(truth: Truth, time_limit_s: float) -> bool:
+    """Whether an episode has ended: the same conditions as those of `DockingEnv.step`."""
     ended = truth.docked_station is not None or truth.collision
     return ended or truth.time_s >= time_limit_s - 1e-9
 
 
-def _outcome(truth: Truth) -> str:
+def outcome_of(truth: Truth) -> str:
+    """How an episode that is over went, see `EpisodeResult`."""
     if truth.docked:
         return "docked"
     if truth.docked_station is not None:

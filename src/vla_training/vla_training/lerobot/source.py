@@ -108,7 +108,14 @@ def open_source(root: Path) -> Source:
         tasks = _read_tasks(root / layout.TASKS)
         episodes = _read_episodes(root, info, features)
         totals = int(info["total_episodes"]), int(info["total_frames"])
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+    ) as error:
         raise DatasetError(
             f"{root}: its description is damaged ({type(error).__name__}: {error}); fetch the "
             "data set again"
@@ -130,7 +137,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise DatasetError(
             f"{path} is missing; expected the folder of a LeRobotDataset, which has it"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(values, dict):
         raise DatasetError(f"{path} holds no JSON object")

@@ -1,0 +1,1 @@
+"""Fine-tuning of a cloned policy by its own success in simulation."""
