@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import pty
 import signal
 import statistics
 import subprocess
@@ -111,6 +112,38 @@ def test_program_that_is_stopped_is_silent_and_a_closed_terminal_stops_the_robot
     operator.close_terminal()
     assert operator.process.wait(WAIT_S) == 0
     wait_for(lambda: listener.speed_mps == 0.0, "its last word is a stop")
+
+
+LAST_WORDS = """
+import time
+from vla_recorder.teleop.terminal import Terminal
+terminal = Terminal()
+terminal.say("ready")
+while terminal.is_open:
+    terminal.keys()
+    time.sleep(0.01)
+terminal.say("too late")
+"""
+
+
+def test_words_to_a_terminal_that_was_closed_are_no_failure():
+    """Not even where the signal for it is ignored, as below nohup."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", LAST_WORDS],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+    )
+    os.close(slave)
+    text = b""
+    while b"ready" not in text:
+        text += os.read(master, 1024)
+    os.close(master)
+    assert process.wait(WAIT_S) == 0
 
 
 def process_state(process_id):

@@ -9,6 +9,7 @@ import signal
 import sys
 import termios
 import tty
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Final, TextIO
 
@@ -116,6 +117,12 @@ class Terminal:
             self._target.flush()
         except OSError:
             self.is_open = False
+            self._forget_unwritten()
+
+    def _forget_unwritten(self) -> None:
+        """Keep the interpreter from trying once more at its end, which makes its exit code 120."""
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), self._target.fileno())
 
 
 class Interruption:
