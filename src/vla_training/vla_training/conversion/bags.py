@@ -19,7 +19,7 @@ from vla_training.errors import ConversionError
 STORAGE_SUFFIXES: Final = (".mcap", ".db3")
 METADATA_FILE: Final = "metadata.yaml"
 _ROOT: Final = "rosbag2_bagfile_information"
-_DIGITS: Final = 18
+_LARGEST: Final = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,9 @@ def _metadata(path: Path, custom: Mapping[Any, Any]) -> BagMetadata:
 
 def _whole(text: str) -> int | None:
     """A number of 64 bits in digits; None for anything else."""
-    return int(text) if text.isdecimal() and len(text) <= _DIGITS else None
+    if not text.isdecimal() or len(text) > len(str(_LARGEST)):
+        return None  # not even tried: thousands of digits take long
+    return number if (number := int(text)) <= _LARGEST else None
 
 
 def _sentences(text: str) -> tuple[str, ...]:
