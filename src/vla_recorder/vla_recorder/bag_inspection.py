@@ -37,6 +37,7 @@ class Inspection:
         violations: sentences; a bag with one must not be trained on.
         warnings: sentences.
         topics: by topic in the contract, the topic of the bag.
+        contract: that it was judged by; None for none.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Inspection:
     violations: tuple[str, ...]
     warnings: tuple[str, ...]
     topics: Mapping[str, str]
+    contract: Contract | None = None
 
     @property
     def ok(self) -> bool:
@@ -108,7 +110,7 @@ def inspect_bag(path: Path, contract: Contract | None = None) -> Inspection:
         verdict.judge(judge_by)
     verdict.judge_labels()
     return Inspection(
-        path, contents, tuple(verdict.violations), tuple(verdict.warnings), verdict.names
+        path, contents, tuple(verdict.violations), tuple(verdict.warnings), verdict.names, judge_by
     )
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from vla_core import bag_metadata
 from vla_recorder.bag_contents import TopicContents
+from vla_recorder.bag_driving import Driving, summary
 from vla_recorder.bag_inspection import Inspection
 
 _SHOWN_METADATA = (
@@ -21,8 +22,10 @@ _SHOWN_METADATA = (
 )
 
 
-def print_inspection(console: Console, inspection: Inspection) -> None:
-    """Print a table of the topics, the labels and the verdict."""
+def print_inspection(
+    console: Console, inspection: Inspection, driving: Driving | None = None
+) -> None:
+    """Print a table of the topics, the labels, how it was driven, and the verdict."""
     console.print(f"[bold]{escape(str(inspection.path))}[/bold]")
     contents = inspection.contents
     if contents is not None:
@@ -34,6 +37,10 @@ def print_inspection(console: Console, inspection: Inspection) -> None:
             if contents.custom.get(key):
                 console.print(f"{key.removeprefix('vla.')}: {escape(contents.custom[key])}")
         console.print(_topic_table(list(contents.topics.values())))
+    if driving is not None:
+        console.print(f"driving: {summary(driving)}")
+        if driving.problem:
+            console.print(f"[yellow]warning[/yellow] {escape(driving.problem)}")
     for violation in inspection.violations:
         console.print(f"[red]violation[/red] {escape(violation)}")
     for warning in inspection.warnings:

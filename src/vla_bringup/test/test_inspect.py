@@ -1,4 +1,4 @@
-"""`vla inspect --repair` finishes what a crash left, and says what it did."""
+"""`vla inspect`: finishes what a crash left and says what it did; tells how it was driven."""
 
 import json
 import shutil
@@ -7,10 +7,13 @@ import time
 import pytest
 
 from vla_bringup import cli
+from vla_bringup.resources import default_contract
 from vla_core.bag_metadata import JOURNAL_FILE
+from vla_core.contract import Contract
 from vla_recorder.bag_writer import BagWriter
 from vla_recorder.message_definitions import MessageDefinitions, RecordedTopic
 from vla_recorder.writer_settings import WriterSettings
+from vla_training.benchmarks.long_bags import write_long_bag
 
 MESSAGES = 20
 
@@ -52,6 +55,24 @@ def test_repair_and_judge(unfinished, capsys):
     assert "repaired" not in bag  # it was done before
     assert bag["custom"]["vla.instruction"] == "dock"
     assert any("repaired" in warning for warning in bag["warnings"])
+
+
+def test_pictures_and_how_it_was_driven(unfinished, tmp_path, capsys):
+    contract = Contract.load(default_contract())
+    write_long_bag(tmp_path / "bags" / "drive", contract, 2.0)
+    folder = tmp_path / "pictures"
+    arguments = ["inspect", str(tmp_path / "bags"), "--repair", "--picture", str(folder), "--json"]
+    assert cli.main(arguments) == 0
+    captured = capsys.readouterr()
+    assert [path.name for path in folder.iterdir()] == ["drive.png"]
+    assert (folder / "drive.png").read_bytes().startswith(b"\x89PNG")
+    assert f"no picture of {unfinished}: name a contract" in captured.err
+    driving = {bag["path"]: bag["driving"] for bag in json.loads(captured.out)["bags"]}
+    assert driving[str(unfinished)] is None
+    driven = driving[str(tmp_path / "bags" / "drive")]
+    assert driven["commands"] == 40
+    assert 0.0 <= driven["idle_fraction"] <= 1.0
+    assert driven["problem"] == ""
 
 
 def test_what_cannot_be_repaired_is_said(unfinished, capsys):
